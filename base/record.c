@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/record.h"
+
+#include <string.h>
+
+#include "base/addr.h"
+
+size_t record_size(enum record_kind kind)
+{
+	switch (kind) {
+	case RECORD_SETUP:
+		return sizeof(struct record_setup);
+	case RECORD_STATE:
+		return sizeof(struct record_state);
+	case RECORD_REPLY:
+		return sizeof(struct lease_reply);
+	case RECORD_REQUEST:
+		return sizeof(struct lease_request);
+	case RECORD_PING:
+	case RECORD_READY:
+	case RECORD_PONG:
+	case RECORD_REFRESH:
+	case RECORD_KIND_END:
+		break;
+	}
+	return 0;
+}
+
+bool record_from_worker(unsigned int kind, size_t count)
+{
+	switch (kind) {
+	case RECORD_READY:
+	case RECORD_PONG:
+	case RECORD_REFRESH:
+		return count == 0;
+	case RECORD_REQUEST:
+		return count >= 1 && count <= RECORDS_PER_MESSAGE;
+	default:
+		return false;
+	}
+}
+
+bool record_from_core(unsigned int kind, size_t count)
+{
+	switch (kind) {
+	case RECORD_SETUP:
+	case RECORD_STATE:
+		return count == 1;
+	case RECORD_PING:
+		return count == 0;
+	case RECORD_REPLY:
+		return count >= 1 && count <= RECORDS_PER_MESSAGE;
+	default:
+		return false;
+	}
+}
+
+bool lease_request_valid(const struct lease_request *req)
+{
+	static const uint8_t zero[sizeof(req->zero)];
+
+	return req->op >= LEASE_OP_MAP && req->op < LEASE_OP_END &&
+	       req->by < LEASE_BY_END && (req->flags & ~LEASE_FLAGS) == 0 &&
+	       req->remote_len <= 128 && memcmp(req->zero, zero, sizeof(zero)) == 0 &&
+	       memchr(req->description, '\0', LEASE_DESCRIPTION_MAX + 1) != NULL;
+}
+
+const char *lease_by_name(enum lease_by by)
+{
+	static const char *const names[LEASE_BY_END] = {
+		[LEASE_BY_PCP] = "pcp",           [LEASE_BY_NATPMP] = "nat-pmp",
+		[LEASE_BY_UPNP] = "upnp",         [LEASE_BY_TRIGGER] = "trigger",
+		[LEASE_BY_OPEN_NAT] = "open-nat", [LEASE_BY_STATIC] = "static",
+		[LEASE_BY_ADMIN] = "admin",
+	};
+
+	return by < LEASE_BY_END ? names[by] : "?";
+}
+
+static const struct {
+	const char *name;
+	const char *text;
+} reasons[LEASE_REASON_END] = {
+	[LEASE_OK] = {"ok", "granted"},
+	[LEASE_NOT_LAN] = {"not-lan", "the host is not in this LAN"},
+	[LEASE_THIRD_PARTY] = {"third-party",
+			       "a host may open ports only towards itself"},
+	[LEASE_PROTOCOL] = {"protocol", "only TCP and UDP can be opened"},
+	[LEASE_PORT] = {"port", "not a port that can be opened"},
+	[LEASE_ACCESS] = {"access", "ports below 1024 are not opened on request"},
+	[LEASE_RESERVED] = {"reserved", "the port is on the reserved list"},
+	[LEASE_ROUTER] = {"router", "the router itself uses the port"},
+	[LEASE_STATIC] = {"static", "a static forward has the port"},
+	[LEASE_QUOTA_HOST] = {"quota-host", "the host has as many leases as it may"},
+	[LEASE_QUOTA_TABLE] = {"quota-table", "the lease table is full"},
+	[LEASE_RATE] = {"rate", "the host asks too often"},
+	[LEASE_TAKEN] = {"taken", "another host has the port"},
+	[LEASE_NO_PORT] = {"no-port", "no port is free"},
+	[LEASE_NONCE_MISMATCH] = {"nonce", "the nonce is not that of the lease"},
+	[LEASE_NOT_OWNER] = {"not-owner", "the lease belongs to another host"},
+	[LEASE_NOT_FOUND] = {"not-found", "there is no such lease"},
+	[LEASE_NO_WAN] = {"no-wan", "there is no external address now"},
+	[LEASE_REMOTE] = {"remote", "the restriction to a remote host cannot be kept"},
+	[LEASE_KERNEL] = {"kernel", "the kernel refused the change"},
+};
+
+const char *lease_reason_name(enum lease_reason reason)
+{
+	return reason < LEASE_REASON_END ? reasons[reason].name : "?";
+}
+
+const char *lease_reason_text(enum lease_reason reason)
+{
+	return reason < LEASE_REASON_END ? reasons[reason].text : "?";
+}

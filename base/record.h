@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The fixed-size records that the processes send each other, and what a well-formed one
+ * looks like. Knows nothing of sockets (channel.h) or of what the core decides (lease/).
+ *
+ * Host byte order, no pointers, padding spelled out. Addresses are in network order, IPv4
+ * as ::ffff:a.b.c.d; ports are in host order.
+ */
+#pragma once
+
+#include <assert.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RECORDS_PER_MESSAGE 32
+#define RECORD_LAN_ADDRS 8
+#define RECORD_DESCRIPTION 132 /* 128 bytes of text, NUL, and to a multiple of four */
+#define LEASE_DESCRIPTION_MAX 128
+#define PCP_NONCE_LEN 12
+
+enum record_kind {
+	RECORD_SETUP =
+		1,      /* core to worker, once, first, with its sockets: record_setup */
+	RECORD_STATE,   /* core to worker, at every change: record_state */
+	RECORD_REPLY,   /* core to worker: lease_reply */
+	RECORD_PING,    /* core to worker, no record: answer from the main loop */
+	RECORD_READY,   /* worker to core, no record: every listener answers */
+	RECORD_REQUEST, /* worker to core: lease_request */
+	RECORD_PONG,    /* worker to core, no record */
+	RECORD_REFRESH, /* worker to core, no record: send a RECORD_STATE with counters of now */
+	RECORD_KIND_END,
+};
+
+/* Who asks; also the claims on a lease, as bits 1 << lease_by. */
+enum lease_by {
+	LEASE_BY_PCP,
+	LEASE_BY_NATPMP,
+	LEASE_BY_UPNP,
+	LEASE_BY_TRIGGER,
+	LEASE_BY_OPEN_NAT,
+	LEASE_BY_STATIC,
+	LEASE_BY_ADMIN,
+	LEASE_BY_END,
+};
+
+enum lease_op {
+	LEASE_OP_MAP = 1, /* grant or renew: protocol, internal, int_port, ext_port ... */
+	LEASE_OP_UNMAP,   /* take the claim `by` off (protocol, internal, int_port) */
+	LEASE_OP_UNMAP_ALL, /* take `by` off all leases of (protocol, internal): RFC 6886 3.4 */
+	LEASE_OP_UNMAP_PORT, /* take `by` off (protocol, ext_port, remote): UPnP delete */
+	LEASE_OP_GET_PORT,   /* read (protocol, ext_port, remote) */
+	LEASE_OP_GET_INDEX,  /* read the index-th lease that listings show */
+	LEASE_OP_END,
+};
+
+enum lease_flag {
+	LEASE_EXACT =
+		1, /* this ext_port or a refusal: UPnP AddPortMapping, PREFER_FAILURE */
+	LEASE_NONCE = 2, /* nonce is set and must be that of the lease (RFC 6887 11.3) */
+	LEASE_DISABLED = 4, /* keep the entry, forward nothing: UPnP NewEnabled 0 */
+	LEASE_UNTIL_GONE =
+		8, /* no clock: until the host has left the LAN (IGD:1 lease 0) */
+	LEASE_FLAGS = 15,
+};
+
+/* Why a request was refused; LEASE_OK is zero. Each front end maps them to its codes. */
+enum lease_reason {
+	LEASE_OK,
+	LEASE_NOT_LAN,     /* the client is not in a network of that LAN */
+	LEASE_THIRD_PARTY, /* for another host, and that is not allowed */
+	LEASE_PROTOCOL,    /* neither TCP nor UDP */
+	LEASE_PORT,        /* a port of 0 or a range that cannot be */
+	LEASE_ACCESS,      /* the access rules forbid the port (below 1024) */
+	LEASE_RESERVED,    /* on the reserved list */
+	LEASE_ROUTER,      /* the router itself listens there */
+	LEASE_STATIC,      /* the admin's static forward has it */
+	LEASE_QUOTA_HOST,  /* this host has its fill */
+	LEASE_QUOTA_TABLE, /* the table is full */
+	LEASE_RATE,        /* this host asks too often: no answer at all */
+	LEASE_TAKEN,       /* another host has that port, and LEASE_EXACT was asked */
+	LEASE_NO_PORT,     /* no port is free */
+	LEASE_NONCE_MISMATCH, /* another nonce than the lease's; lifetime = what is left of it */
+	LEASE_NOT_OWNER, /* the lease is another host's */
+	LEASE_NOT_FOUND, /* no such lease */
+	LEASE_NO_WAN,    /* no external address now */
+	LEASE_REMOTE,    /* a remote restriction that cannot be kept */
+	LEASE_KERNEL,    /* the kernel refused the change */
+	LEASE_REASON_END,
+};
+
+struct lease_request {
+	uint32_t tag;     /* the asker's own; comes back in the reply */
+	uint8_t op;       /* enum lease_op */
+	uint8_t by;       /* enum lease_by */
+	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP; the core refuses others by name */
+	uint8_t flags;    /* enum lease_flag */
+	uint16_t int_port;
+	uint16_t ext_port;        /* wanted; 0: none in particular */
+	uint32_t lifetime;        /* seconds as asked; the core clamps it */
+	uint32_t index;           /* of LEASE_OP_GET_INDEX */
+	struct in6_addr client;   /* the host that asks, by its packet's source */
+	struct in6_addr internal; /* the host that the port leads to */
+	struct in6_addr
+		remote;     /* only this prefix may come in; with length 0 everybody */
+	uint8_t remote_len; /* 0-128, of the 128 bits */
+	uint8_t zero[3];
+	uint8_t nonce[PCP_NONCE_LEN];
+	char description[RECORD_DESCRIPTION]; /* NUL-terminated, at most 128 bytes */
+};
+static_assert(sizeof(struct lease_request) == 216, "lease_request has no hidden padding");
+
+struct lease_reply {
+	uint32_t tag;
+	uint8_t op;
+	uint8_t reason; /* enum lease_reason */
+	uint8_t protocol;
+	uint8_t flags; /* LEASE_DISABLED, LEASE_UNTIL_GONE, LEASE_NONCE as the lease is */
+	uint16_t int_port;
+	uint16_t ext_port;
+	uint32_t lifetime; /* seconds granted, or left (rounded up) */
+	uint32_t index;    /* as asked */
+	struct in6_addr internal;
+	struct in6_addr external; /* the WAN address; :: while there is none */
+	struct in6_addr remote;
+	uint8_t remote_len;
+	uint8_t claims; /* bits 1 << enum lease_by */
+	uint8_t zero[2];
+	uint8_t nonce[PCP_NONCE_LEN]; /* with LEASE_NONCE */
+	char description[RECORD_DESCRIPTION];
+};
+static_assert(sizeof(struct lease_reply) == 216, "lease_reply has no hidden padding");
+
+struct record_prefix {
+	struct in6_addr addr; /* the router's own address */
+	uint8_t len;          /* of the network, of 128 bits */
+	uint8_t zero[3];
+};
+static_assert(sizeof(struct record_prefix) == 20, "record_prefix has no hidden padding");
+
+/*
+ * What a worker must know before it serves. The sockets come with the message:
+ * pcp: UDP 5351, IPv4, bound to the LAN device. igd: the HTTP listener, TCP.
+ */
+struct record_setup {
+	char ifname[16]; /* NUL-terminated */
+	uint32_t ifindex;
+	uint16_t lan; /* index of this LAN */
+	uint16_t http_port;
+	uint32_t requests_per_second; /* per host */
+	uint8_t n_addrs;              /* 1-8; the first is the LAN's main IPv4 address */
+	uint8_t debug;                /* log debug lines */
+	uint8_t zero[2];
+	uint8_t uuid[16]; /* of this router and LAN, stable; devices derive their UDNs */
+	struct record_prefix addrs[RECORD_LAN_ADDRS];
+};
+static_assert(sizeof(struct record_setup) == 208, "record_setup has no hidden padding");
+
+/* What read-only answers are made of. Times are milliseconds of CLOCK_BOOTTIME. */
+struct record_state {
+	struct in6_addr wan4;  /* ::ffff:a.b.c.d, or :: while there is none */
+	uint64_t epoch_ms;     /* when the lease table was initialised (RFC 6887 8.5) */
+	uint64_t wan_since_ms; /* when the WAN came up; 0 while it is down */
+	uint64_t rx_bytes;     /* of the WAN interface */
+	uint64_t tx_bytes;
+	uint64_t rx_packets;
+	uint64_t tx_packets;
+	uint64_t rx_bits_per_s; /* link speed; 0: unknown */
+	uint64_t tx_bits_per_s;
+	uint32_t update_id; /* UPnP SystemUpdateID */
+	uint32_t entries;   /* leases that listings show */
+	uint8_t wan_up;     /* link up and an IPv4 address there */
+	uint8_t zero[7];
+};
+static_assert(sizeof(struct record_state) == 96, "record_state has no hidden padding");
+
+/* The size of one record of a kind; 0 for kinds without records or unknown ones. */
+size_t record_size(enum record_kind kind);
+
+/* May a worker (or the core) send `count` records of this kind? */
+bool record_from_worker(unsigned int kind, size_t count);
+bool record_from_core(unsigned int kind, size_t count);
+
+/* Fields in range, strings terminated, padding zero: what the core asks of a request
+ * before it looks at what it says. */
+bool lease_request_valid(const struct lease_request *req);
+
+/* "pcp", "nat-pmp", "upnp", "trigger", "open-nat", "static", "admin". */
+const char *lease_by_name(enum lease_by by);
+/* A short word for logs and JSON ("reserved", "quota-host"), and a sentence for people. */
+const char *lease_reason_name(enum lease_reason reason);
+const char *lease_reason_text(enum lease_reason reason);

@@ -1,1 +1,53 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+noinst_LIBRARIES += libconf.a
+libconf_a_SOURCES = conf/config.c conf/config.h conf/reserved.c conf/reserved.h
+
+check_LIBRARIES += libconf_san.a
+libconf_san_a_SOURCES = $(libconf_a_SOURCES)
+libconf_san_a_CFLAGS = $(UNIT_CFLAGS)
+
+check_PROGRAMS += tests/unit/test_conf
+tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
+tests_unit_test_conf_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_conf_LDADD = libconf_san.a libbase_san.a $(CONFUSE_LIBS) $(UNIT_LIBS)
+
+dist_pkgdata_DATA = conf/reserved.conf
+exampledir = $(docdir)/examples
+dist_example_DATA = conf/portreeve.conf
+systemdsystemunit_DATA = conf/portreeve.service
+sysusers_DATA = conf/sysusers/portreeve.conf
+EXTRA_DIST += conf/portreeve.service.in conf/portreeve.sysusers conf/create-users
+CLEANFILES += conf/portreeve.service conf/sysusers/portreeve.conf
+
+conf/portreeve.service: conf/portreeve.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) conf && $(SED) -e 's|@sbindir[@]|$(sbindir)|g' \
+		-e 's|@sysconfdir[@]|$(sysconfdir)|g' $(srcdir)/conf/portreeve.service.in >$@
+
+conf/sysusers/portreeve.conf: conf/portreeve.sysusers
+	$(AM_V_GEN)$(MKDIR_P) conf/sysusers && cp $(srcdir)/conf/portreeve.sysusers $@
+
+# What the admin has written is never overwritten, and removed only if nothing was.
+confdir = $(sysconfdir)/portreeve
+CONF_FILE = $(DESTDIR)$(confdir)/portreeve.conf
+
+install-data-local:
+	@$(MKDIR_P) '$(DESTDIR)$(confdir)'
+	@if test -e '$(CONF_FILE)'; then \
+		echo "kept $(CONF_FILE) (the default is in $(exampledir))"; \
+	else \
+		$(INSTALL_DATA) $(srcdir)/conf/portreeve.conf '$(CONF_FILE)'; \
+	fi
+
+uninstall-local:
+	@if cmp -s $(srcdir)/conf/portreeve.conf '$(CONF_FILE)'; then \
+		rm -f '$(CONF_FILE)'; rmdir '$(DESTDIR)$(confdir)' 2>/dev/null || :; \
+	fi
+
+# The users are the machine's, not the prefix's: they are created only by a real install
+# (root, no DESTDIR, prefix /usr or /usr/local) or if PORTREEVE_USERS=yes asks for it.
+# PORTREEVE_USERS=no never creates them.
+install-data-hook:
+	@case "$${PORTREEVE_USERS-}:$(DESTDIR):`id -u`:$(prefix)" in \
+	yes:* | ::0:/usr | ::0:/usr/local) \
+		sh $(srcdir)/conf/create-users '$(DESTDIR)$(sysusersdir)/portreeve.conf' ;; \
+	esac

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "conf/config.h"
+
+#include <confuse.h>
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/duration.h"
+#include "base/scoped.h"
+#include "conf/reserved.h"
+
+SCOPED_DEFINE(cfg_free, cfg_t)
+SCOPED_DEFINE(fclose, FILE)
+
+static void free_text(char *text)
+{
+	free(text);
+}
+SCOPED_DEFINE(free_text, char)
+
+/* libconfuse takes the end of the file for the end of all blocks. This key, put after the
+ * last line, is known outside of blocks only. */
+#define END_KEY "__end"
+#define CONFIG_MAX 1048576
+
+/* What is being read. libconfuse hands its callbacks no argument, hence `reading`. */
+struct reader {
+	struct config *c;
+	const char *name;        /* of the file; cfg_t does not always know it */
+	struct portset more_tcp; /* of `reserved` */
+	struct portset more_udp;
+	struct portset less_tcp; /* of `allow-reserved` */
+	struct portset less_udp;
+	int lifetime_line; /* of the last of min- and max-lifetime */
+	bool ended;        /* END_KEY was seen: no comment or string runs to the end */
+	char *err;
+};
+static _Thread_local struct reader *reading;
+
+/* Notes the first error; what follows from it says nothing more. Returns -1. */
+__attribute__((format(printf, 3, 4))) static int wrong(cfg_t *cfg, const char *key,
+						       const char *fmt, ...)
+{
+	char what[320];
+	va_list ap;
+
+	if (*reading->err)
+		return -1;
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	snprintf(reading->err, CONFIG_ERROR, "%s:%d: %s%s%s", reading->name, cfg->line,
+		 key ? key : "", key ? ": " : "", what);
+	for (char *p = reading->err; *p; p++)
+		if (iscntrl((unsigned char)*p))
+			*p = '?';
+	return -1;
+}
+
+/* The keys that may stand in a block, as "a, b, c". */
+static const char *keys_text(const cfg_t *cfg, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	snprintf(buf, size, "none");
+	for (const cfg_opt_t *o = cfg->opts; o->name && n < size; o++)
+		if (strcmp(o->name, END_KEY) != 0)
+			n += (size_t)snprintf(buf + n, size - n, "%s%s", n ? ", " : "",
+					      o->name);
+	return buf;
+}
+
+/* libconfuse's own errors: syntax and unknown keys. */
+static void syntax_error(cfg_t *cfg, const char *fmt, va_list ap)
+{
+	char text[200], keys[200];
+	const char *key = strncmp(fmt, "no such option", 14) == 0 ? va_arg(ap, char *)
+								  : NULL;
+
+	if (key && strcmp(key, END_KEY) == 0) {
+		cfg->line--;
+		wrong(cfg, NULL, "syntax: the file ends inside a block, a } is missing");
+		return;
+	}
+	if (key) {
+		wrong(cfg, key, "no such key, allowed here: %s",
+		      keys_text(cfg, keys, sizeof(keys)));
+		return;
+	}
+	vsnprintf(text, sizeof(text), fmt, ap);
+	wrong(cfg, NULL, "syntax: %s", text);
+}
+
+/* The kinds of value. Each says what is wrong with a text that it does not read. */
+
+static int read_number(cfg_t *cfg, cfg_opt_t *opt, const char *text, uint32_t min,
+		       uint32_t max, uint32_t *out)
+{
+	size_t digits = strspn(text, "0123456789");
+	unsigned long v = digits > 0 && digits < 11 ? strtoul(text, NULL, 10) : ULONG_MAX;
+
+	if (!digits || text[digits])
+		return wrong(cfg, opt->name,
+			     "\"%.40s\" is not a number, allowed is %u to %u", text, min,
+			     max);
+	if (v < min || v > max)
+		return wrong(cfg, opt->name, "%.40s is out of range, allowed is %u to %u",
+			     text, min, max);
+	*out = (uint32_t)v;
+	return 0;
+}
+
+static int read_bool(cfg_t *cfg, cfg_opt_t *opt, const char *text, bool *out)
+{
+	if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+		return wrong(cfg, opt->name,
+			     "\"%.40s\" is neither, allowed is true or false", text);
+	*out = text[0] == 't';
+	return 0;
+}
+
+static int read_seconds(cfg_t *cfg, cfg_opt_t *opt, const char *text, uint32_t max_s,
+			uint32_t *out)
+{
+	uint64_t ms;
+
+	if (duration_parse(text, &ms))
+		return wrong(
+			cfg, opt->name,
+			"\"%.40s\" is not a duration, allowed is \"120s\", \"2m\", \"24h\" "
+			"and the like",
+			text);
+	if (ms % 1000 || ms < 1000 || ms / 1000 > max_s)
+		return wrong(
+			cfg, opt->name,
+			"%.40s is out of range, allowed are whole seconds, 1s to %ud",
+			text, max_s / 86400);
+	*out = (uint32_t)(ms / 1000);
+	return 0;
+}
+
+static int read_ports(cfg_t *cfg, cfg_opt_t *opt, const char *text, struct portset *tcp,
+		      struct portset *udp)
+{
+	struct port_range r;
+
+	if (port_range_parse(text, &r))
+		return wrong(
+			cfg, opt->name,
+			"\"%.40s\" is not a port, allowed is 5555, 8000-8100, udp/3074 or "
+			"5555/tcp",
+			text);
+	if (r.tcp)
+		portset_add(tcp, r.first, r.last);
+	if (r.udp)
+		portset_add(udp, r.first, r.last);
+	return 0;
+}
+
+/* A name that the kernel would take (dev_valid_name). */
+static bool interface_name_ok(const char *name)
+{
+	size_t n = strlen(name);
+
+	if (n == 0 || n >= IFNAMSIZ || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return false;
+	for (; *name; name++)
+		if (*name == '/' || *name == ':' || !isgraph((unsigned char)*name))
+			return false;
+	return true;
+}
+
+/* The LAN of this block, made at its first key or at its end. NULL: an error is noted. */
+static struct config_lan *lan_of(cfg_t *block)
+{
+	struct config *c = reading->c;
+	struct config_lan *lan;
+
+	for (size_t i = 0; i < c->n_lans; i++)
+		if (strcmp(c->lan[i].name, block->title) == 0)
+			return &c->lan[i];
+	if (!interface_name_ok(block->title)) {
+		wrong(block, "lan",
+		      "\"%.40s\" is no interface name, 1 to %d letters are allowed",
+		      block->title, IFNAMSIZ - 1);
+		return NULL;
+	}
+	if (c->n_lans == CONFIG_LANS) {
+		wrong(block, "lan", "\"%.40s\" is one too many, %d LANs are allowed",
+		      block->title, CONFIG_LANS);
+		return NULL;
+	}
+	lan = &c->lan[c->n_lans++];
+	*lan = (struct config_lan){.upnp = true, .pcp = true};
+	snprintf(lan->name, sizeof(lan->name), "%s", block->title);
+	return lan;
+}
+
+static int read_also(cfg_t *cfg, cfg_opt_t *opt, const char *text, struct config_lan *lan)
+{
+	struct prefix p;
+
+	if (prefix_parse(text, &p) || !addr_is_v4(&p.addr))
+		return wrong(
+			cfg, opt->name,
+			"\"%.60s\" is not an IPv4 network, allowed is \"10.20.0.0/16\" and "
+			"the like",
+			text);
+	/* Who writes 0.0.0.0/0 would call the internet a LAN. */
+	if (p.len < 96 + 8)
+		return wrong(cfg, opt->name,
+			     "\"%.60s\" is too wide, /8 to /32 is allowed", text);
+	if (lan->n_also == CONFIG_ALSO)
+		return wrong(cfg, opt->name,
+			     "\"%.60s\" is one too many, %d networks are allowed", text,
+			     CONFIG_ALSO);
+	lan->also[lan->n_also++] = p;
+	return 0;
+}
+
+/* The keys. Each callback gives *result the text to keep, as libconfuse wants it. */
+
+static int lan_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
+{
+	struct config_lan *lan = lan_of(cfg);
+	uint32_t port;
+	int r;
+
+	*(const char **)result = text;
+	if (!lan)
+		return -1;
+	if (strcmp(opt->name, "upnp") == 0)
+		return read_bool(cfg, opt, text, &lan->upnp);
+	if (strcmp(opt->name, "pcp") == 0)
+		return read_bool(cfg, opt, text, &lan->pcp);
+	if (strcmp(opt->name, "also") == 0)
+		return read_also(cfg, opt, text, lan);
+	r = read_number(cfg, opt, text, 1024, 65535, &port);
+	if (!r)
+		lan->http_port = (uint16_t)port;
+	return r;
+}
+
+static int limits_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
+{
+	struct config *c = reading->c;
+
+	*(const char **)result = text;
+	if (strcmp(opt->name, "leases") == 0)
+		return read_number(cfg, opt, text, 1, 131072, &c->leases);
+	if (strcmp(opt->name, "per-host") == 0)
+		return read_number(cfg, opt, text, 1, 65535, &c->per_host);
+	return read_number(cfg, opt, text, 1, 1000000, &c->requests_per_second);
+}
+
+static int top_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
+{
+	struct config *c = reading->c;
+
+	*(const char **)result = text;
+	if (strcmp(opt->name, "min-lifetime") == 0) {
+		reading->lifetime_line = cfg->line;
+		return read_seconds(cfg, opt, text, 86400, &c->min_lifetime_s);
+	}
+	if (strcmp(opt->name, "max-lifetime") == 0) {
+		reading->lifetime_line = cfg->line;
+		return read_seconds(cfg, opt, text, 7 * 86400, &c->max_lifetime_s);
+	}
+	if (strcmp(opt->name, "reserved") == 0)
+		return read_ports(cfg, opt, text, &reading->more_tcp, &reading->more_udp);
+	if (strcmp(opt->name, "allow-reserved") == 0)
+		return read_ports(cfg, opt, text, &reading->less_tcp, &reading->less_udp);
+	if (strcmp(opt->name, END_KEY) == 0) {
+		if (reading->ended)
+			return wrong(cfg, END_KEY, "no such key");
+		reading->ended = true;
+		return 0;
+	}
+	if ((*text && *text != '/') || strlen(text) >= CONFIG_PATH)
+		return wrong(
+			cfg, opt->name,
+			"\"%.60s\" is not a whole path, allowed is \"/path\" of up to %d "
+			"letters, or \"\" for no list",
+			text, CONFIG_PATH - 1);
+	snprintf(c->reserved_file, sizeof(c->reserved_file), "%s", text);
+	return 0;
+}
+
+/* At the end of each block; block is the one that has just ended. */
+
+static int wan_end(cfg_t *cfg, cfg_opt_t *opt)
+{
+	cfg_t *block = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+	struct config *c = reading->c;
+
+	(void)cfg;
+	if (!interface_name_ok(block->title))
+		return wrong(
+			block, "wan",
+			"\"%.40s\" is no interface name, 1 to %d letters are allowed",
+			block->title, IFNAMSIZ - 1);
+	if (*c->wan)
+		return wrong(block, "wan", "\"%s\" is a second one, one is allowed",
+			     block->title);
+	snprintf(c->wan, sizeof(c->wan), "%s", block->title);
+	return 0;
+}
+
+static int lan_end(cfg_t *cfg, cfg_opt_t *opt)
+{
+	cfg_t *block = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+
+	(void)cfg;
+	return lan_of(block) ? 0 : -1;
+}
+
+#define KEY(name, read) CFG_STR_CB(name, NULL, CFGF_NODEFAULT, read)
+#define KEYS(name, read) CFG_STR_LIST_CB(name, NULL, CFGF_NODEFAULT, read)
+
+static cfg_opt_t wan_keys[] = {CFG_END()};
+static cfg_opt_t lan_keys[] = {
+	KEY("upnp", lan_key),      KEY("pcp", lan_key), KEYS("also", lan_key),
+	KEY("http-port", lan_key), CFG_END(),
+};
+static cfg_opt_t limits_keys[] = {
+	KEY("leases", limits_key),
+	KEY("per-host", limits_key),
+	KEY("requests-per-second", limits_key),
+	CFG_END(),
+};
+static cfg_opt_t top_keys[] = {
+	CFG_SEC("wan", wan_keys, CFGF_TITLE | CFGF_MULTI),
+	CFG_SEC("lan", lan_keys, CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES),
+	CFG_SEC("limits", limits_keys, CFGF_NONE),
+	KEY("min-lifetime", top_key),
+	KEY("max-lifetime", top_key),
+	KEYS("reserved", top_key),
+	KEYS("allow-reserved", top_key),
+	KEY("reserved-file", top_key),
+	KEY(END_KEY, top_key),
+	CFG_END(),
+};
+
+void config_defaults(struct config *c)
+{
+	*c = (struct config){
+		.leases = 131072,
+		.per_host = 64,
+		.requests_per_second = 200,
+		.min_lifetime_s = 120,
+		.max_lifetime_s = 86400,
+		.reserved_file = CONFIG_RESERVED_FILE,
+	};
+}
+
+/* The lan before the i-th with the HTTP port of that, or NULL. */
+static const struct config_lan *same_http_port(const struct config *c, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (c->lan[i].http_port && c->lan[i].http_port == c->lan[j].http_port)
+			return &c->lan[j];
+	return NULL;
+}
+
+/* What needs the whole file. */
+static int check_whole(cfg_t *cfg, const struct config *c)
+{
+	for (size_t i = 0; i < c->n_lans; i++) {
+		cfg_t *block = cfg_getnsec(cfg, "lan", (unsigned int)i);
+		const struct config_lan *same = same_http_port(c, i);
+
+		if (same)
+			return wrong(
+				block, "http-port",
+				"%u is also that of lan \"%s\", allowed is another one "
+				"for each LAN",
+				same->http_port, same->name);
+		if (strcmp(c->lan[i].name, c->wan) == 0)
+			return wrong(
+				block, "lan",
+				"\"%s\" is also the wan, allowed is another interface",
+				c->wan);
+	}
+	if (c->min_lifetime_s > c->max_lifetime_s) {
+		cfg->line = reading->lifetime_line;
+		return wrong(cfg, "min-lifetime",
+			     "%us is more than max-lifetime, allowed is 1s to %us",
+			     c->min_lifetime_s, c->max_lifetime_s);
+	}
+	return 0;
+}
+
+/* The whole file and END_KEY, or NULL: err says why. libconfuse is not given the file, as
+ * its scanner ends the process when reading fails. */
+static char *read_text(FILE *f, const char *name, char *err)
+{
+	static const char end[] = END_KEY " = \"\"\n";
+	char *text = malloc(CONFIG_MAX + sizeof(end) + 1);
+	size_t n = text ? fread(text, 1, CONFIG_MAX, f) : 0;
+	int line = 1;
+
+	if (!text || ferror(f)) {
+		snprintf(err, CONFIG_ERROR, "%s: %s", name,
+			 strerror(text ? errno : ENOMEM));
+	} else if (n == CONFIG_MAX) {
+		snprintf(err, CONFIG_ERROR,
+			 "%s: the file is too large, %d bytes are allowed", name,
+			 CONFIG_MAX - 1);
+	} else if (memchr(text, '\0', n)) {
+		for (const char *p = text; *p; p++)
+			line += *p == '\n';
+		snprintf(err, CONFIG_ERROR, "%s:%d: a NUL byte, only text is allowed",
+			 name, line);
+	} else {
+		if (n && text[n - 1] != '\n')
+			text[n++] = '\n';
+		memcpy(text + n, end, sizeof(end));
+		return text;
+	}
+	free(text);
+	return NULL;
+}
+
+static int read_keys(struct reader *r, FILE *f)
+{
+	char *text SCOPED(free_text) = read_text(f, r->name, r->err);
+	cfg_t *cfg SCOPED(cfg_free) = text ? cfg_init(top_keys, CFGF_NONE) : NULL;
+
+	if (!text)
+		return -EINVAL;
+	if (!cfg) {
+		snprintf(r->err, CONFIG_ERROR, "%s: %s", r->name, strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	cfg_set_error_function(cfg, syntax_error);
+	cfg_set_validate_func(cfg, "wan", wan_end);
+	cfg_set_validate_func(cfg, "lan", lan_end);
+	if (cfg_parse_buf(cfg, text) != CFG_SUCCESS) {
+		wrong(cfg, NULL, "syntax: this cannot be read");
+		return -EINVAL;
+	}
+	if (!r->ended) {
+		cfg->line = cfg->line > 2 ? cfg->line - 2
+					  : 1; /* END_KEY's own, and one more */
+		wrong(cfg, NULL,
+		      "syntax: the file ends inside a comment, a */ is missing");
+		return -EINVAL;
+	}
+	return check_whole(cfg, r->c) ? -EINVAL : 0;
+}
+
+static void join(struct portset *set, const struct portset *more,
+		 const struct portset *less)
+{
+	for (size_t i = 0; i < sizeof(set->word) / sizeof(set->word[0]); i++)
+		set->word[i] = (set->word[i] | more->word[i]) & ~less->word[i];
+}
+
+static int read_reserved(struct config *c, char err[CONFIG_ERROR])
+{
+	FILE *f SCOPED(fclose) = *c->reserved_file ? fopen(c->reserved_file, "re") : NULL;
+
+	if (!*c->reserved_file)
+		return 0;
+	if (!f) {
+		int e = errno;
+
+		snprintf(err, CONFIG_ERROR,
+			 "reserved-file: %s: %s; install it, or name another list in the "
+			 "configuration",
+			 c->reserved_file, strerror(e));
+		return -e;
+	}
+	return reserved_read(f, c->reserved_file, &c->reserved_tcp, &c->reserved_udp, err,
+			     CONFIG_ERROR);
+}
+
+/* f: NULL stands for an empty file. */
+static int read_all(struct config *c, FILE *f, const char *name, bool lists,
+		    char err[CONFIG_ERROR])
+{
+	struct reader r = {.c = c, .name = name, .err = err};
+	int e = 0;
+
+	config_defaults(c);
+	err[0] = '\0';
+	reading = &r;
+	if (f)
+		e = read_keys(&r, f);
+	if (!e && lists)
+		e = read_reserved(c, err);
+	reading = NULL;
+	if (e) {
+		config_defaults(c);
+		return e;
+	}
+	join(&c->reserved_tcp, &r.more_tcp, &r.less_tcp);
+	join(&c->reserved_udp, &r.more_udp, &r.less_udp);
+	return 0;
+}
+
+int config_read(struct config *c, FILE *f, const char *name, char err[CONFIG_ERROR])
+{
+	return read_all(c, f, name, false, err);
+}
+
+int config_load(struct config *c, const char *path, bool optional, char err[CONFIG_ERROR])
+{
+	FILE *f SCOPED(fclose) = fopen(path, "re");
+
+	if (!f && !(optional && errno == ENOENT)) {
+		int e = errno;
+
+		config_defaults(c);
+		snprintf(err, CONFIG_ERROR, "%s: %s", path, strerror(e));
+		return -e;
+	}
+	return read_all(c, f, path, true, err);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the admin wrote, as plain values. Knows the grammar and what each key allows;
+ * nothing of interfaces that exist or of who uses the values. In conf/ and elsewhere it is
+ * included as "conf/config.h"; "config.h" is the build's.
+ */
+#pragma once
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/addr.h"
+#include "base/portset.h"
+
+#define CONFIG_ERROR 512
+#define CONFIG_LANS 16
+#define CONFIG_ALSO 8
+#define CONFIG_PATH 256
+#define CONFIG_DEFAULT_FILE SYSCONFDIR "/portreeve/portreeve.conf"
+#define CONFIG_RESERVED_FILE PKGDATADIR "/reserved.conf"
+
+struct config_lan {
+	char name[IFNAMSIZ];
+	bool upnp;
+	bool pcp;           /* and NAT-PMP, which shares its port */
+	uint16_t http_port; /* 0: chosen by the daemon */
+	size_t n_also;
+	struct prefix also[CONFIG_ALSO]; /* IPv4 networks behind a switch of that LAN */
+};
+
+struct config {
+	char wan[IFNAMSIZ]; /* "": the interface of the default route */
+	size_t n_lans;      /* 0: every other interface with a private address */
+	struct config_lan lan[CONFIG_LANS];
+	uint32_t leases;
+	uint32_t per_host;
+	uint32_t requests_per_second;
+	uint32_t min_lifetime_s; /* of PCP, as max_lifetime_s, which is NAT-PMP's too */
+	uint32_t max_lifetime_s;
+	char reserved_file[CONFIG_PATH]; /* "": none */
+	/* The file's ports and those of `reserved`, without those of `allow-reserved`. */
+	struct portset reserved_tcp;
+	struct portset reserved_udp;
+};
+
+/* What holds with no file at all; the reserved list is not read yet. */
+void config_defaults(struct config *c);
+
+/*
+ * Both return 0, or a negative errno with one line in err, "file:line: key: what is wrong,
+ * what is allowed"; then *c holds the defaults.
+ *
+ * config_load reads the file and then the reserved list; optional: that there is no such
+ * file is fine. config_read reads the keys only; name stands for the file in errors.
+ */
+int config_load(struct config *c, const char *path, bool optional,
+		char err[CONFIG_ERROR]);
+int config_read(struct config *c, FILE *f, const char *name, char err[CONFIG_ERROR]);

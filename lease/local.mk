@@ -1,1 +1,51 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+noinst_LIBRARIES += liblease.a
+liblease_a_SOURCES = \
+	lease/allocator.c lease/allocator.h \
+	lease/ask.c \
+	lease/book.c lease/book.h \
+	lease/claims.c lease/claims.h \
+	lease/deadlines.c lease/deadlines.h \
+	lease/hash.h \
+	lease/hosts.c lease/hosts.h \
+	lease/lease.c lease/lease.h \
+	lease/pending.c lease/pending.h \
+	lease/policy.c lease/policy.h \
+	lease/registry.c lease/registry.h \
+	lease/released.c lease/released.h \
+	lease/restrict.c lease/restrict.h \
+	lease/table.c lease/table.h
+
+check_LIBRARIES += liblease_san.a
+liblease_san_a_SOURCES = $(liblease_a_SOURCES)
+liblease_san_a_CFLAGS = $(UNIT_CFLAGS)
+
+check_PROGRAMS += tests/unit/test_table
+tests_unit_test_table_SOURCES = tests/unit/test_table.c
+tests_unit_test_table_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_table_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_allocator
+tests_unit_test_allocator_SOURCES = tests/unit/test_allocator.c
+tests_unit_test_allocator_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_allocator_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_policy
+tests_unit_test_policy_SOURCES = tests/unit/test_policy.c
+tests_unit_test_policy_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_policy_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_deadlines
+tests_unit_test_deadlines_SOURCES = tests/unit/test_deadlines.c
+tests_unit_test_deadlines_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_deadlines_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_registry
+tests_unit_test_registry_SOURCES = tests/unit/test_registry.c tests/unit/registry_rig.h
+tests_unit_test_registry_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_registry_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_registry_model
+tests_unit_test_registry_model_SOURCES = tests/unit/test_registry_model.c tests/unit/registry_rig.h
+tests_unit_test_registry_model_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_registry_model_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)

@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One request, from policy to steps. The order of questions is that of the design: host,
+ * third party, protocol, access, reserved, in use, quota, rate, and then the port.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "lease/book.h"
+#include "lease/claims.h"
+#include "lease/policy.h"
+#include "lease/restrict.h"
+
+/* How many leases of one inside port are looked at for the one that is meant. */
+#define RING_LOOK 64
+
+struct ask {
+	struct registry *r;
+	const struct lease_request *req;
+	struct in6_addr remote; /* of the request, in its only form */
+	uint8_t remote_len;
+	bool privileged;
+	bool over; /* the host asks too often */
+	uint32_t host;
+	uint32_t who;
+	struct lease_reply *reply;
+	struct lease_changes *out;
+};
+
+static int refuse(const struct ask *a, enum lease_reason reason)
+{
+	a->reply->reason = (uint8_t)reason;
+	return 0;
+}
+
+static struct lease *lease_of(const struct ask *a, uint32_t id)
+{
+	return &table_node(&a->r->table, id)->lease;
+}
+
+static uint32_t ring_next(const struct ask *a, uint32_t id)
+{
+	return table_node(&a->r->table, id)->ring_next;
+}
+
+static uint32_t ask_ring(const struct ask *a)
+{
+	return table_ring(&a->r->table, a->req->protocol, &a->req->internal,
+			  a->req->int_port);
+}
+
+static bool ask_inside_pending(const struct ask *a)
+{
+	return pending_has(&a->r->pending, a->req->protocol, &a->req->internal,
+			   a->req->int_port);
+}
+
+/* These may give a lease another inside port, or a second external port to an inside port. */
+static bool ask_overwrites(const struct ask *a)
+{
+	return (a->req->flags & LEASE_EXACT) &&
+	       (a->req->by == LEASE_BY_UPNP || a->privileged);
+}
+
+/* Tells the asker of a lease. The nonce is for PCP only: it is what guards the lease. */
+static int answer(const struct ask *a, const struct lease *l, uint32_t seconds)
+{
+	struct lease_reply *reply = a->reply;
+
+	reply->reason = LEASE_OK;
+	reply->protocol = l->protocol;
+	reply->flags = (uint8_t)((l->enabled ? 0 : LEASE_DISABLED) |
+				 (l->until_gone ? LEASE_UNTIL_GONE : 0));
+	reply->int_port = l->int_port;
+	reply->ext_port = l->ext_port;
+	reply->lifetime = seconds;
+	reply->internal = l->internal;
+	reply->remote = l->remote;
+	reply->remote_len = l->remote_len;
+	reply->claims = l->claims;
+	if (l->has_nonce && a->req->by == LEASE_BY_PCP) {
+		reply->flags |= LEASE_NONCE;
+		memcpy(reply->nonce, l->nonce, sizeof(reply->nonce));
+	}
+	memcpy(reply->description, l->description, sizeof(reply->description));
+	return 0;
+}
+
+/* ---- MAP: a lease that is there ---- */
+
+/* RFC 6887 section 11.3: the PCP claim of another nonce is not to be touched. NAT-PMP and
+ * UPnP claims have none, so the first nonce that comes is adopted. */
+static bool ask_nonce_differs(const struct ask *a, const struct lease *l)
+{
+	return a->req->by == LEASE_BY_PCP && (a->req->flags & LEASE_NONCE) &&
+	       claim_has(l, LEASE_BY_PCP) && l->has_nonce &&
+	       memcmp(l->nonce, a->req->nonce, sizeof(l->nonce)) != 0;
+}
+
+static int refuse_nonce(const struct ask *a, const struct lease *l)
+{
+	a->reply->lifetime = claim_left(l->until_ms[LEASE_BY_PCP], a->r->now_ms);
+	return refuse(a, LEASE_NONCE_MISMATCH);
+}
+
+/*
+ * The admin's forward stays as it is (RFC 6887 section 11.3): who asks for its inside port is
+ * told of it, for ever or as long as NAT-PMP asked.
+ */
+static int map_static(const struct ask *a, const struct lease *l)
+{
+	bool other = (a->req->flags & LEASE_EXACT) && a->req->ext_port != l->ext_port;
+
+	if (ask_overwrites(a))
+		return refuse(a, LEASE_STATIC);
+	if (other)
+		return refuse(a, LEASE_TAKEN);
+	if (a->over)
+		return refuse(a, LEASE_RATE);
+	return answer(a, l,
+		      a->req->by == LEASE_BY_PCP ? CLAIM_FOREVER
+						 : claim_granted(a->r->policy, a->req));
+}
+
+/*
+ * UPnP may lead its port elsewhere (WANIPConnection:2 2.5.16). What another protocol was
+ * promised for the former inside port is kept, though; what nobody asked for is not.
+ */
+static enum lease_reason map_move(const struct ask *a, struct lease *l)
+{
+	unsigned int heuristic = 1U << LEASE_BY_TRIGGER | 1U << LEASE_BY_OPEN_NAT;
+
+	if (l->claims & ~(heuristic | 1U << a->req->by))
+		return LEASE_TAKEN;
+	claim_drop(l, heuristic);
+	l->int_port = a->req->int_port;
+	l->twin = !ask_ring(a);
+	return policy_int_port(a->r->policy, a->req->by, l->protocol, l->int_port);
+}
+
+static int map_renew(const struct ask *a, uint32_t id)
+{
+	struct lease l = *lease_of(a, id);
+	uint32_t seconds = claim_granted(a->r->policy, a->req);
+	enum lease_reason reason = LEASE_OK;
+
+	if (claim_has(&l, LEASE_BY_STATIC) && a->req->by != LEASE_BY_STATIC)
+		return map_static(a, &l);
+	if (ask_nonce_differs(a, &l))
+		return refuse_nonce(a, &l);
+	if (!ask_overwrites(a) && (a->req->flags & LEASE_EXACT) &&
+	    a->req->ext_port != l.ext_port)
+		return refuse(a, LEASE_TAKEN);
+	if (l.int_port != a->req->int_port)
+		reason = map_move(a, &l);
+	if (!reason && a->over)
+		reason = LEASE_RATE;
+	if (reason)
+		return refuse(a, reason);
+	if (book_pending(a->r, id))
+		return -EAGAIN;
+	claim_put(&l, a->req, seconds, a->r->now_ms);
+	if (memcmp(&l, lease_of(a, id), sizeof(l)) == 0)
+		return answer(a, &l, seconds); /* said twice within a millisecond */
+	if (book_reserve(a->r, a->out, BOOK_STEPS))
+		return -ENOMEM;
+	book_change(a->r, id, &l, a->who, a->out);
+	return answer(a, &l, seconds);
+}
+
+/*
+ * The lease that a request without a port of its own means: same inside port, same remote.
+ * PCP and NAT-PMP always get the port that is there (RFC 6887 11.3, RFC 6886 3.3), UPnP the
+ * one it names if that is its own.
+ */
+static uint32_t map_existing(const struct ask *a)
+{
+	uint32_t head = ask_ring(a), id = head;
+
+	if (head && a->req->by == LEASE_BY_UPNP) {
+		uint32_t named = table_find(&a->r->table, a->req->protocol,
+					    a->req->ext_port, &a->remote, a->remote_len);
+
+		if (named && table_node(&a->r->table, named)->host == a->host &&
+		    lease_of(a, named)->int_port == a->req->int_port)
+			return named;
+	}
+	for (int i = 0; id && i < RING_LOOK; i++) {
+		const struct lease *l = lease_of(a, id);
+
+		if (l->remote_len == a->remote_len && addr_equal(&l->remote, &a->remote))
+			return id;
+		id = ring_next(a, id) == head ? 0 : ring_next(a, id);
+	}
+	return 0;
+}
+
+/* ---- MAP: a new lease ---- */
+
+static enum lease_reason map_policy(const struct ask *a)
+{
+	const struct lease_policy *p = a->r->policy;
+	const struct lease_request *req = a->req;
+	enum lease_reason reason = policy_int_port(p, req->by, req->protocol,
+						   req->int_port);
+
+	if (!reason && (req->flags & LEASE_EXACT))
+		reason = policy_ext_port(p, req->by, req->protocol, req->ext_port);
+	if (!reason)
+		reason = restrict_quota(a->r, a->host, req->by, a->remote_len);
+	return reason || !a->over ? reason : LEASE_RATE;
+}
+
+/* PCP's own demand for a port shares it with no other inside port. */
+static bool map_port_shared(const struct ask *a, const struct lease *l)
+{
+	return !ask_overwrites(a) &&
+	       table_port_first(&a->r->table, l->protocol, l->ext_port) != 0;
+}
+
+/* Finds the external port of a new lease. -EAGAIN. */
+static int map_port(const struct ask *a, struct lease *l, enum lease_reason *reason)
+{
+	uint32_t head = ask_ring(a);
+
+	*reason = LEASE_OK;
+	if (a->req->flags & LEASE_EXACT) {
+		l->ext_port = a->req->ext_port;
+		if (book_port_pending(a->r, l->protocol, l->ext_port))
+			return -EAGAIN;
+		*reason = restrict_port(a->r, a->host, l);
+		if (!*reason && map_port_shared(a, l))
+			*reason = LEASE_TAKEN;
+		return 0;
+	}
+	if (head && a->remote_len && a->req->by == LEASE_BY_PCP) {
+		/* A filter beside an open lease would filter nothing; two are one too many. */
+		*reason = LEASE_REMOTE;
+		return 0;
+	}
+	if (head) { /* that inside port is open to other remotes: by the same port */
+		l->ext_port = lease_of(a, head)->ext_port;
+		if (book_port_pending(a->r, l->protocol, l->ext_port))
+			return -EAGAIN;
+		*reason = restrict_port(a->r, a->host, l);
+		return 0;
+	}
+	l->ext_port = allocator_choose(&a->r->allocator, l->protocol, a->host,
+				       a->req->ext_port, a->req->int_port);
+	*reason = l->ext_port ? LEASE_OK : LEASE_NO_PORT;
+	return 0;
+}
+
+static int map_new(const struct ask *a)
+{
+	uint32_t seconds = claim_granted(a->r->policy, a->req);
+	enum lease_reason reason = map_policy(a);
+	struct lease l = {
+		.protocol = a->req->protocol,
+		.remote_len = a->remote_len,
+		.remote = a->remote,
+		.int_port = a->req->int_port,
+		.internal = a->req->internal,
+		.twin = !ask_ring(a),
+		.origin = a->req->by,
+		.created_ms = a->r->now_ms,
+	};
+	uint32_t id;
+
+	if (reason)
+		return refuse(a, reason);
+	claim_put(&l, a->req, seconds, a->r->now_ms);
+	if (map_port(a, &l, &reason))
+		return -EAGAIN;
+	if (reason)
+		return refuse(a, reason);
+	if (book_reserve(a->r, a->out, 1))
+		return -ENOMEM;
+	id = book_alloc(a->r);
+	if (!id)
+		return -ENOMEM;
+	book_grant(a->r, id, &l, a->host, a->who, a->out);
+	return answer(a, &l, seconds);
+}
+
+static int ask_map(const struct ask *a)
+{
+	uint32_t id;
+
+	if (ask_inside_pending(a))
+		return -EAGAIN;
+	if (!ask_overwrites(a)) {
+		id = map_existing(a);
+		return id ? map_renew(a, id) : map_new(a);
+	}
+	id = table_find(&a->r->table, a->req->protocol, a->req->ext_port, &a->remote,
+			a->remote_len);
+	if (!id || table_node(&a->r->table, id)->host != a->host)
+		return map_new(a);
+	return book_pending(a->r, id) ? -EAGAIN : map_renew(a, id);
+}
+
+/* ---- UNMAP ---- */
+
+/* The claims that this request takes off: its own; the admin's word ends the lease. */
+static unsigned int unmap_bits(const struct ask *a, const struct lease *l)
+{
+	unsigned int bits = 1U << a->req->by;
+
+	if (a->req->by == LEASE_BY_ADMIN)
+		bits = ~(1U << LEASE_BY_STATIC);
+	return l->claims & bits;
+}
+
+/* Nobody but the configuration ends a static forward, nobody but the admin what is his. */
+static bool unmap_kept(const struct ask *a, const struct lease *l)
+{
+	if (a->req->by == LEASE_BY_STATIC)
+		return false;
+	return claim_has(l, LEASE_BY_STATIC) ||
+	       (a->req->by != LEASE_BY_ADMIN && claim_has(l, LEASE_BY_ADMIN));
+}
+
+/* There is room for its steps. */
+static void unmap_one(const struct ask *a, uint32_t id)
+{
+	struct lease l = *lease_of(a, id);
+	unsigned int bits = unmap_bits(a, &l);
+
+	if (!bits)
+		return;
+	if (bits == l.claims) {
+		book_end(a->r, id, LEASE_END_DELETED, a->who, a->out);
+		return;
+	}
+	claim_drop(&l, bits);
+	claim_settle(&l, a->r->now_ms);
+	book_change(a->r, id, &l, a->who, a->out);
+}
+
+/* Of one inside port. What is not there, or was never claimed, is deleted with success (RFC
+ * 6887 section 15.1, RFC 6886 section 3.4). */
+static int ask_unmap(const struct ask *a)
+{
+	enum lease_reason reason = LEASE_OK;
+	uint32_t head = ask_ring(a), id = head;
+	size_t n = 0, touched = 0;
+
+	a->reply->lifetime = 0;
+	if (a->over)
+		return refuse(a, LEASE_RATE);
+	if (ask_inside_pending(a))
+		return -EAGAIN;
+	if (!head)
+		return refuse(a, LEASE_OK);
+	do {
+		const struct lease *l = lease_of(a, id);
+
+		if (ask_nonce_differs(a, l))
+			return refuse_nonce(a, l);
+		if (unmap_bits(a, l) && book_pending(a->r, id))
+			return -EAGAIN;
+		if (unmap_kept(a, l))
+			reason = LEASE_STATIC;
+		touched += unmap_bits(a, l) != 0;
+		n++;
+		id = ring_next(a, id);
+	} while (id != head);
+	if (book_reserve(a->r, a->out, touched * BOOK_STEPS))
+		return -ENOMEM;
+	for (; n; n--) {
+		uint32_t next = ring_next(a, id);
+
+		unmap_one(a, id);
+		id = next;
+	}
+	return refuse(a, reason);
+}
+
+/* Of all inside ports of the host, of one protocol; the others go even if one is kept. */
+static int ask_unmap_all(const struct ask *a)
+{
+	enum lease_reason reason = LEASE_OK;
+	size_t touched = 0;
+	uint32_t id;
+
+	if (a->over)
+		return refuse(a, LEASE_RATE);
+	for (id = hosts_at(&a->r->hosts, a->host)->first; id;
+	     id = table_node(&a->r->table, id)->host_next) {
+		const struct lease *l = lease_of(a, id);
+
+		if (l->protocol != a->req->protocol)
+			continue;
+		if (unmap_kept(a, l))
+			reason = LEASE_STATIC;
+		if (!unmap_bits(a, l))
+			continue;
+		if (book_pending(a->r, id))
+			return -EAGAIN;
+		touched++;
+	}
+	if (book_reserve(a->r, a->out, touched * BOOK_STEPS))
+		return -ENOMEM;
+	for (id = hosts_at(&a->r->hosts, a->host)->first; id;) {
+		uint32_t next = table_node(&a->r->table, id)->host_next;
+
+		if (lease_of(a, id)->protocol == a->req->protocol)
+			unmap_one(a, id);
+		id = next;
+	}
+	return refuse(a, reason);
+}
+
+/*
+ * UPnP's delete. A lease of the same host that only PCP or NAT-PMP keep is "not found": it is
+ * no UPnP mapping, PCP guards it with a nonce, and clients take 714 as done (libtorrent
+ * deletes by both protocols at exit and loses nothing by it).
+ */
+static int ask_unmap_port(const struct ask *a)
+{
+	uint32_t id = table_find(&a->r->table, a->req->protocol, a->req->ext_port,
+				 &a->remote, a->remote_len);
+	const struct lease *l = id ? lease_of(a, id) : NULL;
+
+	if (a->over)
+		return refuse(a, LEASE_RATE);
+	if (!l)
+		return refuse(a, LEASE_NOT_FOUND);
+	if (book_pending(a->r, id))
+		return -EAGAIN;
+	if (!a->privileged && !addr_equal(&l->internal, &a->req->client))
+		return refuse(a, LEASE_NOT_OWNER);
+	if (!unmap_bits(a, l))
+		return refuse(a, unmap_kept(a, l) ? LEASE_STATIC : LEASE_NOT_FOUND);
+	if (book_reserve(a->r, a->out, BOOK_STEPS))
+		return -ENOMEM;
+	answer(a, l, 0);
+	unmap_one(a, id);
+	return 0;
+}
+
+/* ---- GET ---- */
+
+static int ask_get(const struct ask *a)
+{
+	const struct lease_table *t = &a->r->table;
+	uint32_t id = 0;
+
+	if (a->over)
+		return refuse(a, LEASE_RATE);
+	if (a->req->op == LEASE_OP_GET_PORT)
+		id = table_find(t, a->req->protocol, a->req->ext_port, &a->remote,
+				a->remote_len);
+	else if (a->req->index < t->n_listed)
+		id = t->listing[a->req->index];
+	if (id && table_node(t, id)->pending)
+		return -EAGAIN;
+	/* WANIPConnection:2 2.5.14: no lists of what triggers opened. */
+	if (!id || (!table_node(t, id)->listed && !a->privileged))
+		return refuse(a, LEASE_NOT_FOUND);
+	return answer(a, lease_of(a, id),
+		      claim_left(lease_of(a, id)->deadline_ms, a->r->now_ms));
+}
+
+/* ---- */
+
+static int ask_dispatch(struct ask *a)
+{
+	enum lease_reason reason = LEASE_OK;
+	enum lease_op op = a->req->op;
+
+	if (op != LEASE_OP_GET_INDEX)
+		reason = policy_protocol(a->req->protocol);
+	if (!reason)
+		reason = policy_remote(&a->remote, &a->remote_len);
+	if (reason)
+		return refuse(a, reason);
+	switch (op) {
+	case LEASE_OP_MAP:
+		return ask_map(a);
+	case LEASE_OP_UNMAP:
+		return ask_unmap(a);
+	case LEASE_OP_UNMAP_ALL:
+		return ask_unmap_all(a);
+	case LEASE_OP_UNMAP_PORT:
+		return ask_unmap_port(a);
+	case LEASE_OP_GET_PORT:
+	case LEASE_OP_GET_INDEX:
+		return ask_get(a);
+	case LEASE_OP_END:
+		break;
+	}
+	return refuse(a, LEASE_PROTOCOL);
+}
+
+int registry_ask(struct registry *r, int lan, const struct lease_request *req,
+		 uint64_t now_ms, uint32_t who, struct lease_reply *reply,
+		 struct lease_changes *out)
+{
+	struct ask a = {.r = r,
+			.req = req,
+			.remote = req->remote,
+			.remote_len = req->remote_len,
+			.privileged = policy_privileged(lan, req),
+			.who = who,
+			.reply = reply,
+			.out = out};
+	enum lease_reason reason;
+	int err;
+
+	if (now_ms > r->now_ms)
+		r->now_ms = now_ms;
+	released_expire(&r->released, r->now_ms);
+	*reply = (struct lease_reply){.tag = req->tag,
+				      .op = req->op,
+				      .protocol = req->protocol,
+				      .int_port = req->int_port,
+				      .ext_port = req->ext_port,
+				      .index = req->index,
+				      .internal = req->internal,
+				      .remote = req->remote,
+				      .remote_len = req->remote_len};
+	reason = policy_host(r->policy, lan, req);
+	if (reason && reason != LEASE_ACCESS && reason != LEASE_THIRD_PARTY)
+		return refuse(&a, reason);
+	/* From here on the host is known to be one of ours: its request counts. */
+	a.host = hosts_get(&r->hosts, a.privileged ? &req->internal : &req->client);
+	if (!a.host)
+		return -ENOMEM;
+	if (!a.privileged)
+		a.over = !hosts_take(&r->hosts, a.host, r->policy->requests_per_second,
+				     r->now_ms);
+	if (reason)
+		return refuse(&a, reason);
+	err = ask_dispatch(&a);
+	if (err && !a.privileged && !a.over)
+		hosts_give_back(&r->hosts, a.host);
+	return err;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "lease/claims.h"
+
+#include <string.h>
+
+#define CLAIM_WEEK_S 604800U
+
+static uint32_t clamp_u32(uint32_t v, uint32_t low, uint32_t high)
+{
+	return v > high ? high : v < low ? low : v;
+}
+
+uint32_t claim_granted(const struct lease_policy *p, const struct lease_request *req)
+{
+	uint32_t asked = req->lifetime;
+
+	switch ((enum lease_by)req->by) {
+	case LEASE_BY_PCP: /* RFC 6887 section 15 */
+		return clamp_u32(asked, p->pcp_min_s, p->pcp_max_s);
+	case LEASE_BY_NATPMP: /* RFC 6886 section 3.3: never above what was asked */
+		return clamp_u32(asked, 1, p->pcp_max_s);
+	case LEASE_BY_UPNP: /* WANIPConnection:2 section 2.3.16; of IGD:1: 7 days at most */
+		return asked && !(req->flags & LEASE_UNTIL_GONE)
+			       ? clamp_u32(asked, 1, CLAIM_WEEK_S)
+			       : CLAIM_WEEK_S;
+	case LEASE_BY_STATIC:
+		return CLAIM_FOREVER;
+	case LEASE_BY_ADMIN:
+		return asked ? asked : CLAIM_FOREVER;
+	case LEASE_BY_TRIGGER: /* the idle time of the rule */
+	case LEASE_BY_OPEN_NAT:
+	case LEASE_BY_END:
+		break;
+	}
+	return clamp_u32(asked, 1, CLAIM_WEEK_S);
+}
+
+/* UPnP's description is part of what it sets, an empty one too (WANIPConnection:2 2.5.16);
+ * the others replace it only if they bring one (RFC 7220 section 3). */
+static void claim_describe(struct lease *l, const struct lease_request *req)
+{
+	if (req->description[0] == '\0' &&
+	    (req->by != LEASE_BY_UPNP || l->claims != 1U << req->by))
+		return;
+	memset(l->description, 0, sizeof(l->description));
+	memcpy(l->description, req->description,
+	       strnlen(req->description, LEASE_DESCRIPTION_MAX));
+}
+
+void claim_put(struct lease *l, const struct lease_request *req, uint32_t seconds,
+	       uint64_t now_ms)
+{
+	unsigned int bit = 1U << req->by;
+
+	l->claims = (uint8_t)(l->claims | bit);
+	l->until_ms[req->by] = seconds == CLAIM_FOREVER ? LEASE_NO_DEADLINE
+							: now_ms + seconds * 1000ULL;
+	l->until_gone = (uint8_t)(l->until_gone & ~bit);
+	if (req->flags & LEASE_UNTIL_GONE)
+		l->until_gone = (uint8_t)(l->until_gone | bit);
+	/* Others that keep the lease were promised that it works. */
+	l->enabled = !(req->flags & LEASE_DISABLED) || l->claims != bit;
+	if (req->by == LEASE_BY_PCP && (req->flags & LEASE_NONCE)) {
+		l->has_nonce = true;
+		memcpy(l->nonce, req->nonce, sizeof(l->nonce));
+	}
+	claim_describe(l, req);
+	claim_settle(l, now_ms);
+}
+
+void claim_drop(struct lease *l, unsigned int bits)
+{
+	for (unsigned int by = 0; by < LEASE_BY_END; by++)
+		if (bits >> by & 1)
+			l->until_ms[by] = 0;
+	l->claims = (uint8_t)(l->claims & ~bits);
+	l->until_gone = (uint8_t)(l->until_gone & ~bits);
+	if (bits >> LEASE_BY_PCP & 1) {
+		/* The nonce guards the PCP claim and goes with it; else a program that lost
+		 * its nonce could not get its port back as long as UPnP keeps the lease. */
+		l->has_nonce = false;
+		memset(l->nonce, 0, sizeof(l->nonce));
+	}
+}
+
+unsigned int claim_expired(const struct lease *l, uint64_t now_ms)
+{
+	unsigned int bits = 0;
+
+	for (unsigned int by = 0; by < LEASE_BY_END; by++)
+		if (l->claims >> by & 1 && l->until_ms[by] <= now_ms)
+			bits |= 1U << by;
+	return bits;
+}
+
+void claim_settle(struct lease *l, uint64_t now_ms)
+{
+	uint64_t clock = 0, latest = 0;
+	bool clockless = false;
+
+	for (unsigned int by = 0; by < LEASE_BY_END; by++) {
+		uint64_t until = l->until_ms[by];
+
+		if (!(l->claims >> by & 1))
+			continue;
+		if (until > latest)
+			latest = until;
+		if (l->until_gone >> by & 1 || until == LEASE_NO_DEADLINE)
+			clockless = true;
+		else if (until > clock)
+			clock = until;
+	}
+	l->deadline_ms = latest;
+	l->kernel_ms = latest;
+	if (l->claims >> LEASE_BY_STATIC & 1 || !clockless)
+		return;
+	l->kernel_ms = now_ms + LEASE_SILENCE_MS;
+	if (l->kernel_ms < clock)
+		l->kernel_ms = clock;
+	if (l->kernel_ms > latest)
+		l->kernel_ms = latest;
+}
+
+uint64_t claim_next(const struct lease *l)
+{
+	uint64_t next = LEASE_NO_DEADLINE;
+
+	for (unsigned int by = 0; by < LEASE_BY_END; by++)
+		if (l->claims >> by & 1 && l->until_ms[by] < next)
+			next = l->until_ms[by];
+	if (l->kernel_ms < l->deadline_ms) {
+		uint64_t half = LEASE_SILENCE_MS / 2;
+		uint64_t rearm = l->kernel_ms > half ? l->kernel_ms - half : 0;
+
+		if (rearm < next)
+			next = rearm;
+	}
+	return next;
+}
+
+uint32_t claim_left(uint64_t until_ms, uint64_t now_ms)
+{
+	uint64_t left = until_ms > now_ms ? (until_ms - now_ms + 999) / 1000 : 0;
+
+	return until_ms == LEASE_NO_DEADLINE || left >= CLAIM_FOREVER ? CLAIM_FOREVER
+								      : (uint32_t)left;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "lease/lease.h"
+
+#include "base/addr.h"
+
+const char *lease_end_name(enum lease_end end)
+{
+	switch (end) {
+	case LEASE_END_NONE:
+		break;
+	case LEASE_END_DELETED:
+		return "deleted";
+	case LEASE_END_EXPIRED:
+		return "expired";
+	case LEASE_END_POLICY:
+		return "policy";
+	}
+	return "none";
+}
+
+bool lease_same_key(const struct lease *a, const struct lease *b)
+{
+	return a->protocol == b->protocol && a->ext_port == b->ext_port &&
+	       a->remote_len == b->remote_len && addr_equal(&a->remote, &b->remote);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A lease: one external port that leads to one inside address and port, and the claims that
+ * keep it. The public header of lease/. Knows nothing of sockets, nftables or clocks:
+ * times are milliseconds of CLOCK_BOOTTIME that callers pass.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/record.h"
+
+#define LEASE_NO_DEADLINE UINT64_MAX
+
+/* How long the kernel keeps an element past the time that was granted. */
+#define LEASE_KERNEL_GRACE_MS 200
+/* The kernel timeout of leases without a clock; re-armed at half of it. */
+#define LEASE_SILENCE_MS (30 * 60 * 1000ULL)
+
+struct lease {
+	/* Key. */
+	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	uint16_t ext_port;
+	uint8_t remote_len; /* 0: everybody may come in */
+	struct in6_addr remote;
+
+	/* Owner. */
+	uint16_t int_port;
+	struct in6_addr internal;
+
+	/* The console's own packets from int_port leave from ext_port: of several leases of
+	 * one (protocol, internal, int_port) exactly one has the twin (the map `rev`). */
+	bool twin;
+	bool enabled; /* false: kept and listed, but nothing is forwarded */
+	bool has_nonce;
+	uint8_t origin;     /* enum lease_by: who asked first */
+	uint8_t claims;     /* bits 1 << enum lease_by, each with its deadline below */
+	uint8_t until_gone; /* those claims that have no clock: until the host has left */
+	uint8_t nonce[PCP_NONCE_LEN];
+	char description[RECORD_DESCRIPTION]; /* as sent; escape it where it is shown */
+
+	uint64_t created_ms;
+	uint64_t until_ms
+		[LEASE_BY_END]; /* of each claim; LEASE_NO_DEADLINE for static ones */
+	uint64_t deadline_ms;   /* the latest of them: when the lease ends */
+	/* When the kernel may drop it, without the grace: deadline_ms, or sooner for leases
+	 * without a clock, which the core re-arms in time. LEASE_NO_DEADLINE: never. */
+	uint64_t kernel_ms;
+};
+
+/* One step of one lease. The firewall makes it so; the log and the store tell of it. */
+struct lease_change {
+	bool had; /* `before` is what was there */
+	bool has; /* `after` is what is there now */
+	enum lease_end {
+		LEASE_END_NONE,    /* it goes on */
+		LEASE_END_DELETED, /* its last claim was taken off */
+		LEASE_END_EXPIRED, /* its deadline came */
+		LEASE_END_POLICY,  /* the present configuration does not allow it */
+	} end;
+	uint32_t who; /* the caller's mark of the request that caused it */
+	struct lease before;
+	struct lease after;
+};
+
+/* "deleted", "expired", "policy". */
+const char *lease_end_name(enum lease_end end);
+
+/* Same key: protocol, external port, remote. */
+bool lease_same_key(const struct lease *a, const struct lease *b);

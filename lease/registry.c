@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The book as a whole: its life, its clock and what it was found with. ask.c decides. */
+#include "lease/registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lease/book.h"
+#include "lease/claims.h"
+#include "lease/policy.h"
+#include "lease/restrict.h"
+
+#define DUE_LATER_MS 50 /* after the commit that it has to wait for */
+#define ADOPT_WEEK_MS (604800 * 1000ULL)
+
+struct registry *registry_new(const struct lease_policy *policy)
+{
+	struct registry *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->policy = policy;
+	pending_init(&r->pending, policy->seed ^ 1);
+	if (table_init(&r->table, policy->seed ^ 2) ||
+	    hosts_init(&r->hosts, policy->seed ^ 3) ||
+	    released_init(&r->released, &r->hosts)) {
+		registry_free(r);
+		return NULL;
+	}
+	r->allocator = (struct allocator){.table = &r->table,
+					  .released = &r->released,
+					  .policy = policy,
+					  .seed = policy->seed ^ 4};
+	return r;
+}
+
+void registry_free(struct registry *r)
+{
+	if (!r)
+		return;
+	deadlines_fini(&r->deadlines);
+	pending_fini(&r->pending);
+	released_fini(&r->released);
+	hosts_fini(&r->hosts);
+	table_fini(&r->table);
+	free(r);
+}
+
+void lease_changes_free(struct lease_changes *c)
+{
+	free(c->step);
+	*c = (struct lease_changes){0};
+}
+
+uint64_t registry_next(const struct registry *r)
+{
+	return deadlines_next(&r->deadlines);
+}
+
+/* Does what is due of one lease. */
+static void registry_due_one(struct registry *r, uint32_t id, uint32_t who,
+			     struct lease_changes *out)
+{
+	struct lease l = table_node(&r->table, id)->lease;
+	unsigned int over = claim_expired(&l, r->now_ms);
+
+	if (over == l.claims) {
+		book_end(r, id, LEASE_END_EXPIRED, who, out);
+		return;
+	}
+	claim_drop(&l, over);
+	claim_settle(&l, r->now_ms);
+	book_change(r, id, &l, who, out);
+}
+
+/* Each lease that is due is marked with a number of its own, so that its steps can be told
+ * from those of the next. */
+size_t registry_due(struct registry *r, uint64_t now_ms, size_t max,
+		    struct lease_changes *out)
+{
+	size_t first = out->n;
+
+	if (now_ms > r->now_ms)
+		r->now_ms = now_ms;
+	released_expire(&r->released, r->now_ms);
+	for (uint32_t who = 0; out->n - first < max; who++) {
+		uint32_t id;
+
+		if (deadlines_next(&r->deadlines) > r->now_ms)
+			break;
+		id = deadlines_first(&r->deadlines);
+		if (claim_next(&table_node(&r->table, id)->lease) > r->now_ms)
+			book_schedule(r, id, 0); /* it was renewed meanwhile */
+		else if (book_pending(r, id))
+			deadlines_set(&r->deadlines, id, r->now_ms + DUE_LATER_MS);
+		else if (book_reserve(r, out, BOOK_STEPS))
+			break;
+		else
+			registry_due_one(r, id, who, out);
+	}
+	return out->n - first;
+}
+
+/* Times that no request could have led to are cut. */
+static void adopt_times(struct lease *l, uint64_t now_ms)
+{
+	uint64_t kernel_ms = l->kernel_ms;
+
+	for (unsigned int by = 0; by < LEASE_BY_END; by++) {
+		bool forever = by == LEASE_BY_STATIC || by == LEASE_BY_ADMIN;
+
+		if (!(l->claims >> by & 1))
+			l->until_ms[by] = 0;
+		else if (!forever && l->until_ms[by] > now_ms + ADOPT_WEEK_MS)
+			l->until_ms[by] = now_ms + ADOPT_WEEK_MS;
+	}
+	claim_settle(l, now_ms);
+	/* The kernel's clock is what it is; at half of it the lease is re-armed as others. */
+	if (kernel_ms < l->kernel_ms)
+		l->kernel_ms = kernel_ms;
+}
+
+/* Nobody asked, so there is no client and no rate; else the same questions as for a request. */
+static enum lease_reason adopt_judge(const struct registry *r, const struct lease *l)
+{
+	enum lease_by by = l->origin;
+	enum lease_reason reason = policy_protocol(l->protocol);
+
+	if (claim_has(l, LEASE_BY_STATIC))
+		by = LEASE_BY_STATIC;
+	else if (claim_has(l, LEASE_BY_ADMIN))
+		by = LEASE_BY_ADMIN;
+	if (!reason && by != LEASE_BY_STATIC)
+		reason = policy_internal(r->policy, &l->internal);
+	if (!reason)
+		reason = policy_int_port(r->policy, by, l->protocol, l->int_port);
+	if (!reason)
+		reason = policy_ext_port(r->policy, by, l->protocol, l->ext_port);
+	return reason;
+}
+
+enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
+				 uint64_t now_ms)
+{
+	struct lease l = *found;
+	enum lease_reason reason;
+	uint32_t host, id, head;
+
+	if (now_ms > r->now_ms)
+		r->now_ms = now_ms;
+	if (!l.claims || l.claims >> LEASE_BY_END || l.origin >= LEASE_BY_END)
+		return LEASE_NOT_FOUND;
+	reason = adopt_judge(r, &l);
+	if (!reason)
+		reason = policy_remote(&l.remote, &l.remote_len);
+	if (reason)
+		return reason;
+	adopt_times(&l, now_ms);
+	if (l.deadline_ms <= now_ms)
+		return LEASE_NOT_FOUND;
+	host = hosts_get(&r->hosts, &l.internal);
+	if (!host)
+		return LEASE_QUOTA_TABLE;
+	reason = restrict_quota(r, host, l.origin, l.remote_len);
+	if (!reason)
+		reason = restrict_port(r, host, &l);
+	if (reason)
+		return reason;
+	id = book_alloc(r);
+	if (!id)
+		return LEASE_QUOTA_TABLE;
+	head = table_ring(&r->table, l.protocol, &l.internal, l.int_port);
+	l.twin = !head;
+	book_grant(r, id, &l, host, 0, NULL);
+	if (head && found->twin)
+		book_give_twin(r, id); /* the one without was only in its place */
+	return LEASE_OK;
+}
+
+size_t registry_count(const struct registry *r)
+{
+	return r->table.count;
+}
+
+size_t registry_listed(const struct registry *r)
+{
+	return r->table.n_listed;
+}
+
+const struct lease *registry_find(const struct registry *r, uint8_t protocol,
+				  uint16_t ext_port, const struct in6_addr *remote,
+				  uint8_t remote_len)
+{
+	struct in6_addr prefix = *remote;
+	const struct lease_node *n;
+	uint32_t id;
+
+	if (policy_protocol(protocol) || policy_remote(&prefix, &remote_len))
+		return NULL;
+	id = table_find(&r->table, protocol, ext_port, &prefix, remote_len);
+	n = id ? table_node(&r->table, id) : NULL;
+	return n && !n->gone ? &n->lease : NULL;
+}
+
+void registry_each(const struct registry *r,
+		   void (*each)(void *arg, const struct lease *l), void *arg)
+{
+	for (size_t port = 1; port < 65536; port++) {
+		for (unsigned int p = 0; p < 2; p++) {
+			uint32_t id = r->table.port[p][port];
+
+			for (; id; id = table_node(&r->table, id)->port_next)
+				if (!table_node(&r->table, id)->gone)
+					each(arg, &table_node(&r->table, id)->lease);
+		}
+	}
+}

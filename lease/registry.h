@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The one book of leases: policy, allocator, table and deadlines behind one question. Every
+ * front end's request comes here; what changes is handed out as steps that the caller
+ * carries to the kernel and then confirms or takes back. Pure: no sockets, no clock.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/addr.h"
+#include "base/portset.h"
+#include "lease/lease.h"
+
+#define LEASE_LANS_MAX 16
+#define LEASE_LAN_NETS 16
+
+/* A LAN, as policy sees it. */
+struct lease_lan {
+	bool used;
+	size_t n_nets;
+	struct prefix nets[LEASE_LAN_NETS]; /* its networks; a client must lie in one */
+	size_t n_own;
+	struct in6_addr own[LEASE_LAN_NETS]; /* the router's own addresses there */
+};
+
+struct lease_policy {
+	uint32_t max_leases; /* 1-131072 */
+	uint32_t per_host;   /* 1-65535 */
+	uint32_t
+		requests_per_second; /* per host, all protocols together; burst twice that */
+	uint32_t pcp_min_s;          /* RFC 6887 section 15 */
+	uint32_t pcp_max_s;          /* also NAT-PMP's */
+	struct portset reserved_tcp;
+	struct portset reserved_udp;
+	struct lease_lan lan[LEASE_LANS_MAX];
+	/* Does the router itself, or a static forward, use that port? LEASE_OK, LEASE_ROUTER or
+	 * LEASE_STATIC. NULL: neither. */
+	enum lease_reason (*in_use)(void *arg, uint8_t protocol, uint16_t port);
+	void *in_use_arg;
+	/* The seed of port choice and hash tables; random, so that both are hard to guess. */
+	uint64_t seed;
+};
+
+/* What one call changed, in order. Reused from call to call; registry_* append to it. */
+struct lease_changes {
+	struct lease_change *step;
+	size_t n;
+	size_t room;
+};
+void lease_changes_free(struct lease_changes *c);
+
+struct registry;
+
+/* Keeps a pointer to the policy, which the caller may change between calls. NULL: no memory. */
+struct registry *registry_new(const struct lease_policy *policy);
+void registry_free(struct registry *r);
+
+/*
+ * Decides one request of a host on that LAN at that time; fills the reply (but for tag and
+ * external address, which are the caller's). A grant, renewal or end appends its steps to
+ * `out`, marked `who`, and is in the book at once, so that the next request sees it.
+ *
+ * LEASE_ADMIN requests (req->by == LEASE_BY_ADMIN) pass with lan < 0: any host of any LAN,
+ * reserved ports and quotas do not apply.
+ *
+ * -EAGAIN: the request touches a lease with steps that are neither confirmed nor taken back;
+ * nothing was done: commit first, then ask again. -ENOMEM. 0: reply->reason says the rest.
+ */
+int registry_ask(struct registry *r, int lan, const struct lease_request *req,
+		 uint64_t now_ms, uint32_t who, struct lease_reply *reply,
+		 struct lease_changes *out);
+
+/* The kernel has the step; it is final. Steps must be confirmed in order. */
+void registry_confirm(struct registry *r, const struct lease_change *step);
+/* The kernel refused: the book is as it was before the step. In reverse order. */
+void registry_revert(struct registry *r, const struct lease_change *step);
+
+/* When the next lease ends or must be re-armed; LEASE_NO_DEADLINE: never. */
+uint64_t registry_next(const struct registry *r);
+/* Appends the steps of all that is due, at most `max` of them. The number appended. Those
+ * must be confirmed like others (a revert re-tries them a second later). */
+size_t registry_due(struct registry *r, uint64_t now_ms, size_t max,
+		    struct lease_changes *out);
+
+/* A lease that was found in the kernel at start. LEASE_OK, or why the present policy does not
+ * allow it: then it is not in the book and the caller removes it. Quota, rate and claims by
+ * other hosts are judged as for a request; -> enum lease_reason. */
+enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
+				 uint64_t now_ms);
+
+/* How many leases there are; how many of them UPnP listings show (no triggers). */
+size_t registry_count(const struct registry *r);
+size_t registry_listed(const struct registry *r);
+
+/* The lease of a key, or NULL; valid until the next call that changes the book. */
+const struct lease *registry_find(const struct registry *r, uint8_t protocol,
+				  uint16_t ext_port, const struct in6_addr *remote,
+				  uint8_t remote_len);
+/* Calls `each` for every lease, in no order; it must not change the book. */
+void registry_each(const struct registry *r,
+		   void (*each)(void *arg, const struct lease *l), void *arg);

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The leases and the ways to find one: by external port, by inside address and port, by host
+ * and by place in listings. Knows nothing of who may have a lease or of times.
+ *
+ * Leases have ids, from 1 up; 0 is "none". A pointer to a node stays good until the node is
+ * freed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/portset.h"
+#include "lease/lease.h"
+
+struct lease_node {
+	struct lease lease;
+	uint32_t port_next;   /* same protocol and external port, other remote */
+	uint32_t bucket_next; /* of a ring's head: the next head in its bucket */
+	uint32_t ring_next;   /* same protocol, inside address and port: a ring ... */
+	uint32_t ring_prev;   /* ... whose head has the twin */
+	uint32_t host;        /* its inside host's id, see hosts.h */
+	uint32_t host_next;   /* leases of that host */
+	uint32_t host_prev;
+	uint32_t listed;  /* place in listings + 1; 0: not shown */
+	uint32_t pending; /* steps neither confirmed nor taken back */
+	bool gone;        /* ended, but not confirmed: only its port is still taken */
+};
+
+struct lease_table {
+	struct lease_node **chunk;
+	size_t n_chunks;
+	uint32_t free;  /* chained by port_next */
+	uint32_t count; /* live leases */
+	uint64_t seed;
+	uint32_t *port[2];      /* by protocol and port: the first lease there */
+	struct portset busy[2]; /* the same as bits */
+	uint32_t *bucket;       /* heads of rings */
+	uint32_t *listing;
+	size_t n_listed;
+};
+
+/* 0: TCP, 1: UDP. */
+static inline unsigned int protocol_index(uint8_t protocol)
+{
+	return protocol == IPPROTO_UDP;
+}
+
+/* -ENOMEM leaves nothing to release. */
+int table_init(struct lease_table *t, uint64_t seed);
+void table_fini(struct lease_table *t);
+
+/* A node that is in no index yet. 0: no memory. */
+uint32_t table_alloc(struct lease_table *t);
+void table_free(struct lease_table *t, uint32_t id);
+/* All ids are below this. */
+size_t table_room(const struct lease_table *t);
+struct lease_node *table_node(const struct lease_table *t, uint32_t id);
+
+/* Takes the external port of node->lease, and gives it back. */
+void table_port_link(struct lease_table *t, uint32_t id);
+void table_port_unlink(struct lease_table *t, uint32_t id);
+/* The first lease on a port (the others by port_next), gone ones too. */
+uint32_t table_port_first(const struct lease_table *t, uint8_t protocol, uint16_t port);
+/* The lease of that key, gone ones too. */
+uint32_t table_find(const struct lease_table *t, uint8_t protocol, uint16_t port,
+		    const struct in6_addr *remote, uint8_t remote_len);
+
+/* Into the ring of its inside address and port: first if it has the twin or nobody else is
+ * there, else last. Unlinking the head makes the next one head. */
+void table_ring_link(struct lease_table *t, uint32_t id);
+void table_ring_unlink(struct lease_table *t, uint32_t id);
+/* The head of a ring. */
+uint32_t table_ring(const struct lease_table *t, uint8_t protocol,
+		    const struct in6_addr *internal, uint16_t int_port);
+
+/* Listings show all but what triggers and open-nat alone keep; call when claims changed. */
+void table_list(struct lease_table *t, uint32_t id, bool shown);
+bool table_shows(const struct lease *l);

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A book with one LAN, 192.168.1.0/24 with the router at .1, and short words to ask it. */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lease/book.h"
+#include "lease/policy.h"
+
+struct rig {
+	struct lease_policy policy;
+	struct registry *book;
+	struct lease_changes out;
+	struct lease_reply reply;
+	uint64_t now;
+	enum lease_reason used; /* what in_use says of port 4500 */
+};
+
+static inline struct in6_addr host(unsigned int n)
+{
+	return addr_from_v4((struct in_addr){htonl(0xc0a80100 + n)});
+}
+
+static inline enum lease_reason rig_in_use(void *arg, uint8_t protocol, uint16_t port)
+{
+	const struct rig *g = arg;
+
+	(void)protocol;
+	return port == 4500 ? g->used : LEASE_OK;
+}
+
+static inline int rig_up(void **state)
+{
+	struct rig *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return -1;
+	g->now = 5000000;
+	g->policy = (struct lease_policy){
+		.max_leases = 131072,
+		.per_host = 64,
+		.requests_per_second = 1000000,
+		.pcp_min_s = 120,
+		.pcp_max_s = 86400,
+		.in_use = rig_in_use,
+		.in_use_arg = g,
+		.seed = 42,
+	};
+	g->policy.lan[0] = (struct lease_lan){.used = true, .n_nets = 1, .n_own = 1};
+	g->policy.lan[0].nets[0] = (struct prefix){host(1), 120};
+	g->policy.lan[0].own[0] = host(1);
+	portset_add(&g->policy.reserved_tcp, 8080, 8080);
+	portset_add(&g->policy.reserved_udp, 8080, 8080);
+	g->book = registry_new(&g->policy);
+	*state = g;
+	return g->book ? 0 : -1;
+}
+
+static inline int rig_down(void **state)
+{
+	struct rig *g = *state;
+
+	registry_free(g->book);
+	lease_changes_free(&g->out);
+	free(g);
+	return 0;
+}
+
+static inline struct lease_request map(enum lease_by by, unsigned int who,
+				       uint8_t protocol, uint16_t int_port,
+				       uint16_t ext_port, uint32_t lifetime)
+{
+	return (struct lease_request){
+		.op = LEASE_OP_MAP,
+		.by = (uint8_t)by,
+		.protocol = protocol,
+		.int_port = int_port,
+		.ext_port = ext_port,
+		.lifetime = lifetime,
+		.client = host(who),
+		.internal = host(who),
+	};
+}
+
+static inline struct lease_request pcp(unsigned int who, uint16_t int_port,
+				       uint16_t ext_port)
+{
+	struct lease_request req = map(LEASE_BY_PCP, who, IPPROTO_UDP, int_port, ext_port,
+				       3600);
+
+	req.flags = LEASE_NONCE;
+	memset(req.nonce, 7, sizeof(req.nonce));
+	return req;
+}
+
+static inline struct lease_request pmp(unsigned int who, uint16_t int_port,
+				       uint16_t ext_port)
+{
+	return map(LEASE_BY_NATPMP, who, IPPROTO_UDP, int_port, ext_port, 3600);
+}
+
+static inline struct lease_request upnp(unsigned int who, uint16_t int_port,
+					uint16_t ext_port)
+{
+	struct lease_request req = map(LEASE_BY_UPNP, who, IPPROTO_UDP, int_port,
+				       ext_port, 3600);
+
+	req.flags = LEASE_EXACT;
+	return req;
+}
+
+static inline struct lease_request as(struct lease_request req, enum lease_op op)
+{
+	req.op = (uint8_t)op;
+	if (op != LEASE_OP_MAP)
+		req.flags &= LEASE_NONCE;
+	return req;
+}
+
+/* Asks, with steps left unconfirmed. */
+static inline int rig_ask(struct rig *g, int lan, struct lease_request req)
+{
+	assert_true(lease_request_valid(&req));
+	return registry_ask(g->book, lan, &req, g->now, 1, &g->reply, &g->out);
+}
+
+static inline void rig_confirm(struct rig *g)
+{
+	for (size_t i = 0; i < g->out.n; i++)
+		registry_confirm(g->book, &g->out.step[i]);
+}
+
+static inline void rig_revert(struct rig *g)
+{
+	while (g->out.n)
+		registry_revert(g->book, &g->out.step[--g->out.n]);
+}
+
+/* Asks and confirms; the steps can be looked at until the next question. */
+static inline enum lease_reason ask_lan(struct rig *g, int lan, struct lease_request req)
+{
+	g->out.n = 0;
+	assert_int_equal(rig_ask(g, lan, req), 0);
+	rig_confirm(g);
+	return g->reply.reason;
+}
+
+static inline enum lease_reason ask(struct rig *g, struct lease_request req)
+{
+	return ask_lan(g, 0, req);
+}
+
+static inline void rig_due(struct rig *g, uint64_t now)
+{
+	g->now = now;
+	g->out.n = 0;
+	registry_due(g->book, now, 1000, &g->out);
+	rig_confirm(g);
+}
+
+static inline const struct lease *at(const struct rig *g, uint16_t port)
+{
+	static const struct in6_addr anybody = IN6ADDR_ANY_INIT;
+
+	return registry_find(g->book, IPPROTO_UDP, port, &anybody, 0);
+}

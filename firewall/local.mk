@@ -1,1 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+noinst_LIBRARIES += libfirewall.a
+libfirewall_a_SOURCES = \
+	firewall/adopt.c \
+	firewall/commit.c \
+	firewall/contents.c \
+	firewall/element.c firewall/element.h \
+	firewall/expr.c firewall/expr.h \
+	firewall/firewall.h \
+	firewall/kernel.c firewall/kernel.h \
+	firewall/links.c firewall/links.h \
+	firewall/netlink.c firewall/netlink.h \
+	firewall/probe.c \
+	firewall/rules.c \
+	firewall/ruleset.c
+
+check_LIBRARIES += libfirewall_san.a
+libfirewall_san_a_SOURCES = $(libfirewall_a_SOURCES)
+libfirewall_san_a_CFLAGS = $(UNIT_CFLAGS)
+
+check_PROGRAMS += tests/unit/test_element
+tests_unit_test_element_SOURCES = tests/unit/test_element.c
+tests_unit_test_element_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_element_LDADD = libfirewall_san.a libbase_san.a $(UNIT_LIBS)
+
+# Not a test by itself: tests/lab/test_nft.py drives it.
+noinst_PROGRAMS += tests/lab/fwtool
+tests_lab_fwtool_SOURCES = tests/lab/fwtool.c
+tests_lab_fwtool_LDADD = libfirewall.a liblease.a libbase.a $(NFTNL_LIBS) $(MNL_LIBS)

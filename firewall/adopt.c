@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The leases that a daemon before us has left in the kernel. All is read first, then put
+ * right, then handed on; what is not ours is counted and left alone.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "firewall/kernel.h"
+
+#define ADOPT_TRIES 20
+/* While the kernel resizes a hash, which takes it milliseconds, a dump may show an element
+ * twice, or not at all: what does not fit together is looked at again before it counts. */
+#define DOUBT_TRIES 4
+#define DOUBT_MS 25
+/* What ends so soon may do so between two dumps; it is let go, not put right. */
+#define FLEETING_MS 1000
+
+/* An element of `rev` or `held`. */
+struct object {
+	uint8_t key[ELEMENT_HOST_KEY];
+	uint8_t port[ELEMENT_PORT];
+	bool timed;
+	bool used;
+	uint64_t until_ms;
+};
+
+struct objects {
+	struct object *one;
+	size_t n;
+	size_t room;
+};
+
+/* An element of one of the four lease maps. */
+struct found {
+	struct element_key key;
+	uint8_t dest[ELEMENT_DEST];
+	uint8_t userdata_len;
+	bool repair;
+	size_t userdata;
+	uint64_t until_ms; /* without the grace */
+};
+
+struct adoption {
+	struct firewall *fw;
+	/* A dump takes long: its times count from when each piece of it was read. */
+	uint64_t now_ms;
+	uint64_t clock_ms;
+	enum element_map map;
+
+	struct found *found;
+	size_t n_found;
+	size_t found_room;
+	uint8_t *userdata;
+	size_t userdata_len;
+	size_t userdata_room;
+
+	struct objects *into;
+	struct objects rev;
+	struct objects held;
+	uint64_t fleeting_ms; /* ends before that */
+	bool doubtful;
+	struct firewall_adopted *report;
+};
+
+static uint64_t adoption_now(const struct adoption *a)
+{
+	return a->now_ms + (clock_ms() - a->clock_ms);
+}
+
+static int room_for(void **buf, size_t *room, size_t need, size_t size)
+{
+	size_t n = *room ? *room : 256;
+	void *p;
+
+	if (need <= *room)
+		return 0;
+	while (n < need)
+		n *= 2;
+	p = realloc(*buf, n * size);
+	if (!p)
+		return -ENOMEM;
+	*buf = p;
+	*room = n;
+	return 0;
+}
+
+/* Reading */
+
+static int note_lease(void *arg, const struct dumped *d)
+{
+	struct adoption *a = arg;
+	void *found = a->found, *userdata = a->userdata;
+	struct found *f;
+	int err = room_for(&found, &a->found_room, a->n_found + 1, sizeof(*a->found));
+
+	a->found = found;
+	if (!err)
+		err = room_for(&userdata, &a->userdata_room,
+			       a->userdata_len + ELEMENT_USERDATA_MAX, 1);
+	a->userdata = userdata;
+	if (err)
+		return err;
+	if ((d->key_len != ELEMENT_PORT_KEY && d->key_len != ELEMENT_HOST_KEY) ||
+	    d->data_len != ELEMENT_DEST || d->userdata_len > ELEMENT_USERDATA_MAX) {
+		a->report->foreign++;
+		return 0;
+	}
+	f = &a->found[a->n_found++];
+	memset(f, 0, sizeof(*f));
+	f->key.map = (uint8_t)a->map;
+	f->key.len = (uint8_t)d->key_len;
+	memcpy(f->key.from, d->key, d->key_len);
+	if (d->key_len == ELEMENT_HOST_KEY)
+		memcpy(f->key.to, d->key_to ? d->key_to : d->key, d->key_len);
+	memcpy(f->dest, d->data, ELEMENT_DEST);
+	f->userdata = a->userdata_len;
+	f->userdata_len = (uint8_t)d->userdata_len;
+	if (d->userdata_len)
+		memcpy(a->userdata + f->userdata, d->userdata, d->userdata_len);
+	a->userdata_len += d->userdata_len;
+	f->until_ms = LEASE_NO_DEADLINE;
+	if (d->timed)
+		f->until_ms = adoption_now(a) +
+			      (d->left_ms > LEASE_KERNEL_GRACE_MS
+				       ? d->left_ms - LEASE_KERNEL_GRACE_MS
+				       : 0);
+	return 0;
+}
+
+static int note_object(void *arg, const struct dumped *d)
+{
+	struct adoption *a = arg;
+	void *one = a->into->one;
+	struct object *o;
+	int err = room_for(&one, &a->into->room, a->into->n + 1, sizeof(*o));
+
+	a->into->one = one;
+	if (err || d->key_len > ELEMENT_HOST_KEY)
+		return err;
+	o = &a->into->one[a->into->n++];
+	memset(o, 0, sizeof(*o));
+	memcpy(o->key, d->key, d->key_len);
+	if (d->data && d->data_len == ELEMENT_PORT)
+		memcpy(o->port, d->data, ELEMENT_PORT);
+	o->timed = d->timed;
+	o->until_ms = d->timed ? adoption_now(a) + d->left_ms : LEASE_NO_DEADLINE;
+	return 0;
+}
+
+static int read_maps(struct adoption *a)
+{
+	for (a->map = 0; a->map < ELEMENT_MAPS; a->map++) {
+		int err = elements_dump(a->fw, element_map_name(a->map), note_lease, a);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int read_all(struct adoption *a)
+{
+	int err;
+
+	a->n_found = a->userdata_len = a->rev.n = a->held.n = 0;
+	a->report->foreign = 0;
+	err = read_maps(a);
+	a->into = &a->rev;
+	if (!err)
+		err = elements_dump(a->fw, "rev", note_object, a);
+	a->into = &a->held;
+	if (!err)
+		err = elements_dump(a->fw, "held", note_object, a);
+	return err;
+}
+
+/* Putting right */
+
+static int by_key(const void *x, const void *y)
+{
+	return memcmp(x, y,
+		      ELEMENT_HOST_KEY); /* the key stands first, padded with zeros */
+}
+
+static int by_element(const void *x, const void *y)
+{
+	const struct found *a = x, *b = y;
+
+	return memcmp(&a->key, &b->key, sizeof(a->key));
+}
+
+static void drop_doubles(struct adoption *a)
+{
+	size_t out = 0;
+
+	if (a->n_found)
+		qsort(a->found, a->n_found, sizeof(*a->found), by_element);
+	for (size_t i = 0; i < a->n_found; i++)
+		if (!out || by_element(&a->found[out - 1], &a->found[i]))
+			a->found[out++] = a->found[i];
+	a->doubtful = a->doubtful || out < a->n_found;
+	a->n_found = out;
+}
+
+static void drop_double_objects(struct adoption *a, struct objects *os)
+{
+	size_t out = 0;
+
+	if (os->n)
+		qsort(os->one, os->n, sizeof(*os->one), by_key);
+	for (size_t i = 0; i < os->n; i++)
+		if (!out || by_key(&os->one[out - 1], &os->one[i]))
+			os->one[out++] = os->one[i];
+	a->doubtful = a->doubtful || out < os->n;
+	os->n = out;
+}
+
+static struct object *find_object(const struct objects *os, const void *key, size_t len)
+{
+	uint8_t padded[ELEMENT_HOST_KEY] = {0};
+
+	memcpy(padded, key, len);
+	return os->n ? bsearch(padded, os->one, os->n, sizeof(*os->one), by_key) : NULL;
+}
+
+static int decode(const struct adoption *a, const struct found *f, struct lease *l)
+{
+	return element_decode(&f->key, f->dest, a->userdata + f->userdata,
+			      f->userdata_len, f->until_ms, l);
+}
+
+/* Is all there that belongs to this lease? Counts it among the users of its port. */
+static bool is_whole(struct adoption *a, const struct lease *l)
+{
+	struct port_use *use = &a->fw->use[PORT_USE(l->protocol, l->ext_port)];
+	uint8_t key[ELEMENT_HOST_KEY];
+	uint8_t port[ELEMENT_PORT] = {(uint8_t)(l->ext_port >> 8), (uint8_t)l->ext_port};
+	struct object *held, *rev = NULL;
+
+	element_held_key(l, key);
+	held = find_object(&a->held, key, ELEMENT_PORT_KEY);
+	use->leases++;
+	if (held) {
+		held->used = true;
+		use->until_ms = held->until_ms;
+	}
+	if (!l->twin)
+		return held;
+	element_rev_key(l, key);
+	rev = find_object(&a->rev, key, ELEMENT_HOST_KEY);
+	if (rev)
+		rev->used = true;
+	return held && rev && !memcmp(rev->port, port, sizeof(port));
+}
+
+static bool is_orphan(const struct adoption *a, const struct object *o)
+{
+	return !o->used && o->timed && o->until_ms > a->fleeting_ms;
+}
+
+/* Those without a timeout are not removed: they may be the admin's. */
+static int remove_orphans(struct adoption *a, const char *set, struct objects *os,
+			  uint8_t key_len)
+{
+	uint8_t *keys = malloc(os->n * key_len + 1);
+	size_t n = 0;
+	int err;
+
+	if (!keys)
+		return -ENOMEM;
+	for (size_t i = 0; i < os->n; i++)
+		if (is_orphan(a, &os->one[i]))
+			memcpy(keys + n++ * key_len, os->one[i].key, key_len);
+		else if (!os->one[i].used && !os->one[i].timed)
+			a->report->foreign++;
+	a->report->orphans += n;
+	err = elements_delete(a->fw, set, keys, key_len, n);
+	free(keys);
+	return err;
+}
+
+static bool has_orphans(const struct adoption *a, const struct objects *os)
+{
+	for (size_t i = 0; i < os->n; i++)
+		if (is_orphan(a, &os->one[i]))
+			return true;
+	return false;
+}
+
+/* Sorts out what was read, and sees whether it fits together. */
+static void check_all(struct adoption *a)
+{
+	struct lease l;
+	size_t out = 0;
+
+	a->doubtful = false;
+	a->fleeting_ms = adoption_now(a) + FLEETING_MS;
+	drop_doubles(a);
+	drop_double_objects(a, &a->rev);
+	drop_double_objects(a, &a->held);
+	memset(a->fw->use, 0, PORT_USES * sizeof(*a->fw->use));
+	for (size_t i = 0; i < a->n_found; i++) {
+		int err = decode(a, &a->found[i], &l);
+
+		if (err) {
+			log_debug("firewall: an element of %s is not ours: %s",
+				  element_map_name(a->found[i].key.map), strerror(-err));
+			a->report->foreign++;
+			continue;
+		}
+		a->found[i].repair = !is_whole(a, &l) && l.kernel_ms > a->fleeting_ms;
+		a->doubtful = a->doubtful || a->found[i].repair;
+		a->found[out++] = a->found[i];
+	}
+	a->n_found = out;
+	a->doubtful = a->doubtful || has_orphans(a, &a->rev) || has_orphans(a, &a->held);
+}
+
+static int read_and_check(struct adoption *a)
+{
+	static const struct timespec pause = {.tv_nsec = DOUBT_MS * 1000000};
+
+	for (int doubts = 0;; doubts++) {
+		int err = -EINTR;
+
+		for (int i = 0; i < ADOPT_TRIES && err == -EINTR; i++)
+			err = read_all(a);
+		if (err)
+			return err;
+		check_all(a);
+		if (!a->doubtful || doubts == DOUBT_TRIES)
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+}
+
+static int repair(struct adoption *a)
+{
+	struct lease l;
+
+	for (size_t i = 0; i < a->n_found; i++) {
+		int err;
+
+		if (!a->found[i].repair || decode(a, &a->found[i], &l))
+			continue;
+		err = stage_repair(a->fw, &l, adoption_now(a));
+		if (err)
+			return err;
+		a->report->repaired++;
+	}
+	if (firewall_commit(a->fw, NULL, NULL))
+		log_warn("firewall: not every lease that was found could be put right");
+	return 0;
+}
+
+static void hand_on(struct adoption *a,
+		    void (*each)(void *arg, const struct lease *lease), void *arg)
+{
+	struct lease l;
+
+	for (size_t i = 0; i < a->n_found; i++) {
+		if (decode(a, &a->found[i], &l))
+			continue;
+		a->report->leases++;
+		each(arg, &l);
+	}
+}
+
+static void adoption_fini(struct adoption *a)
+{
+	free(a->found);
+	free(a->userdata);
+	free(a->rev.one);
+	free(a->held.one);
+}
+
+int firewall_adopt(struct firewall *fw, uint64_t now_ms,
+		   void (*each)(void *arg, const struct lease *lease), void *arg,
+		   struct firewall_adopted *report)
+{
+	struct adoption a = {.fw = fw, .now_ms = now_ms, .report = report};
+	int err;
+
+	memset(report, 0, sizeof(*report));
+	a.clock_ms = clock_ms();
+	err = read_and_check(&a);
+	if (!err)
+		err = repair(&a);
+	if (!err)
+		err = remove_orphans(&a, "rev", &a.rev, ELEMENT_HOST_KEY);
+	if (!err)
+		err = remove_orphans(&a, "held", &a.held, ELEMENT_PORT_KEY);
+	if (!err)
+		hand_on(&a, each, arg);
+	adoption_fini(&a);
+	return err;
+}

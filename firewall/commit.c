@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Group commit. A step becomes up to six messages: what was there is deleted, what is there
+ * now is added, in the lease's map, in `rev` and in `held`. One element per message, so
+ * that the kernel's answer names the step that is to blame; the others go again without it.
+ */
+#include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "firewall/kernel.h"
+
+#define CHUNK_STEPS 1024
+#define CHUNK_BYTES (512 * 1024)
+#define COMMIT_TRIES 8
+/* Longer than any lease; keeps the kernel's arithmetic far from its limits. */
+#define TIMEOUT_MAX_MS (3650ULL * 24 * 3600 * 1000)
+
+enum object { OBJECT_LEASE, OBJECT_REV, OBJECT_HELD, OBJECTS };
+enum act { ACT_DEL, ACT_ADD };
+
+struct staged {
+	struct element_key before; /* len 0: there was none */
+	struct element_key after;  /* len 0: there is none now */
+	uint8_t dest[ELEMENT_DEST];
+	uint8_t rev_before[ELEMENT_HOST_KEY];
+	uint8_t rev_after[ELEMENT_HOST_KEY];
+	uint8_t held[ELEMENT_PORT_KEY];
+	uint8_t port[ELEMENT_PORT]; /* rev's data: the external port */
+	bool had_rev;
+	bool has_rev;
+	bool renews[OBJECTS]; /* same element as before, to be added again as it stands */
+	bool gone[OBJECTS];   /* the kernel says that it is not there (any more) */
+	bool force[OBJECTS];  /* something is in the way: delete it first */
+	bool late; /* the twin comes from a lease whose step stands further on */
+	uint8_t userdata_len;
+	size_t userdata;     /* offset */
+	uint64_t timeout_ms; /* 0: for good */
+	uint64_t until_ms;   /* the same as a time */
+	size_t use;          /* index into fw->use */
+	struct port_use use_before;
+	int err;
+};
+
+/* Staging */
+
+static int grow(void **buf, size_t *room, size_t need, size_t size)
+{
+	size_t n = *room ? *room : 64;
+	void *p;
+
+	if (need <= *room)
+		return 0;
+	while (n < need)
+		n *= 2;
+	p = realloc(*buf, n * size);
+	if (!p)
+		return -ENOMEM;
+	*buf = p;
+	*room = n;
+	return 0;
+}
+
+static int reserve(struct firewall *fw)
+{
+	void *staged = fw->staged, *userdata = fw->userdata, *message = fw->message;
+	int err = grow(&staged, &fw->staged_room, fw->n_staged + 1, sizeof(*fw->staged));
+
+	fw->staged = staged;
+	if (!err)
+		err = grow(&userdata, &fw->userdata_room,
+			   fw->userdata_len + 2 * ELEMENT_USERDATA_MAX, 1);
+	fw->userdata = userdata;
+	if (!err)
+		err = grow(&message, &fw->message_room, CHUNK_STEPS * 2 * OBJECTS * 2,
+			   sizeof(*fw->message));
+	fw->message = message;
+	return err;
+}
+
+static void set_timeout(struct staged *s, const struct lease *l, uint64_t now_ms)
+{
+	uint64_t left = l->kernel_ms > now_ms ? l->kernel_ms - now_ms : 0;
+
+	s->timeout_ms = 0;
+	s->until_ms = LEASE_NO_DEADLINE;
+	if (l->kernel_ms == LEASE_NO_DEADLINE)
+		return;
+	if (left > TIMEOUT_MAX_MS)
+		left = TIMEOUT_MAX_MS;
+	s->timeout_ms = left + LEASE_KERNEL_GRACE_MS;
+	s->until_ms = now_ms + s->timeout_ms;
+}
+
+static void stage_before(struct staged *s, const struct lease *l)
+{
+	s->had_rev = l->twin;
+	element_rev_key(l, s->rev_before);
+	element_held_key(l, s->held);
+	s->use = PORT_USE(l->protocol, l->ext_port);
+}
+
+static void stage_after(struct firewall *fw, struct staged *s, const struct lease *l,
+			uint64_t now_ms)
+{
+	s->has_rev = l->twin;
+	element_dest(l, s->dest);
+	element_rev_key(l, s->rev_after);
+	element_held_key(l, s->held);
+	s->use = PORT_USE(l->protocol, l->ext_port);
+	s->port[0] = (uint8_t)(l->ext_port >> 8);
+	s->port[1] = (uint8_t)l->ext_port;
+	s->userdata = fw->userdata_len;
+	s->userdata_len = (uint8_t)element_userdata(l, fw->userdata + s->userdata);
+	set_timeout(s, l, now_ms);
+}
+
+/* Userdata cannot be changed where it stands, nor can data. */
+static bool lease_renews(const struct firewall *fw, const struct staged *s,
+			 const struct lease *before)
+{
+	uint8_t dest[ELEMENT_DEST];
+	uint8_t *userdata = fw->userdata + s->userdata + ELEMENT_USERDATA_MAX;
+
+	element_dest(before, dest);
+	return !memcmp(&s->before, &s->after, sizeof(s->before)) &&
+	       !memcmp(dest, s->dest, sizeof(dest)) &&
+	       element_userdata(before, userdata) == s->userdata_len &&
+	       !memcmp(userdata, fw->userdata + s->userdata, s->userdata_len);
+}
+
+int firewall_stage(struct firewall *fw, const struct lease_change *step, uint64_t now_ms)
+{
+	const struct lease *before = &step->before, *after = &step->after;
+	struct staged *s;
+	int err = reserve(fw);
+
+	if (err)
+		return err;
+	s = &fw->staged[fw->n_staged];
+	memset(s, 0, sizeof(*s));
+	if (step->had && (err = element_key(before, &s->before)))
+		return err;
+	if (step->has && (err = element_key(after, &s->after)))
+		return err;
+	if (step->had && step->has && !lease_same_key(before, after))
+		return -EINVAL;
+	if (step->had)
+		stage_before(s, before);
+	if (step->has)
+		stage_after(fw, s, after, now_ms);
+	if (step->had && step->has) {
+		s->renews[OBJECT_LEASE] = lease_renews(fw, s, before);
+		s->renews[OBJECT_REV] = s->had_rev && s->has_rev &&
+					!memcmp(s->rev_before, s->rev_after,
+						ELEMENT_HOST_KEY);
+	}
+	fw->userdata_len += s->userdata_len;
+	fw->n_staged++;
+	return 0;
+}
+
+int stage_repair(struct firewall *fw, const struct lease *l, uint64_t now_ms)
+{
+	struct lease_change step = {.had = true, .has = true, .before = *l, .after = *l};
+
+	return firewall_stage(fw, &step, now_ms);
+}
+
+size_t firewall_staged(const struct firewall *fw)
+{
+	return fw->n_staged;
+}
+
+void staged_drop(struct firewall *fw)
+{
+	fw->n_staged = 0;
+	fw->userdata_len = 0;
+}
+
+/* Building */
+
+static void put(struct firewall *fw, size_t step, enum object object, enum act act,
+		const char *set, uint16_t type, uint16_t flags,
+		const struct kernel_element *e)
+{
+	size_t index = fw->batch.n;
+
+	element_message(&fw->batch, fw->table, set, type, flags, e);
+	if (fw->batch.n > index)
+		fw->message[index] = (uint32_t)(step << 3 | (unsigned int)object << 1 |
+						(unsigned int)act);
+}
+
+static void put_del(struct firewall *fw, size_t step, enum object object, const char *set,
+		    const struct kernel_element *e)
+{
+	const struct staged *s = &fw->staged[step];
+
+	if (s->gone[object])
+		return;
+	put(fw, step, object, ACT_DEL, set,
+	    fw->destroy ? NFT_MSG_DESTROYSETELEM_ : NFT_MSG_DELSETELEM, 0, e);
+}
+
+/* A renewal is an add without NLM_F_EXCL, where the kernel takes it as one. */
+static void put_add(struct firewall *fw, size_t step, enum object object, const char *set,
+		    const struct kernel_element *e, bool in_place)
+{
+	put(fw, step, object, ACT_ADD, set, NFT_MSG_NEWSETELEM,
+	    in_place ? NLM_F_CREATE : NLM_F_CREATE | NLM_F_EXCL, e);
+}
+
+/* Is the element kept and only added again? */
+static bool keeps(const struct firewall *fw, const struct staged *s, enum object object)
+{
+	return s->renews[object] && fw->in_place && !s->force[object];
+}
+
+static void build_dels(struct firewall *fw, size_t step)
+{
+	const struct staged *s = &fw->staged[step];
+	bool key_is_free = !s->before.len || keeps(fw, s, OBJECT_LEASE);
+	struct kernel_element e = {.key = s->before.from, .key_len = s->before.len};
+
+	if (s->before.len == ELEMENT_HOST_KEY)
+		e.key_to = s->before.to;
+	if (!key_is_free)
+		put_del(fw, step, OBJECT_LEASE, element_map_name(s->before.map), &e);
+	if (s->had_rev && !keeps(fw, s, OBJECT_REV)) {
+		e = (struct kernel_element){.key = s->rev_before,
+					    .key_len = ELEMENT_HOST_KEY};
+		put_del(fw, step, OBJECT_REV, "rev", &e);
+	}
+}
+
+static void build_adds(struct firewall *fw, size_t step)
+{
+	const struct staged *s = &fw->staged[step];
+	struct kernel_element e = {.key = s->after.from,
+				   .key_len = s->after.len,
+				   .data = s->dest,
+				   .data_len = ELEMENT_DEST,
+				   .timeout_ms = s->timeout_ms,
+				   .userdata = fw->userdata + s->userdata,
+				   .userdata_len = s->userdata_len};
+
+	if (!s->after.len)
+		return;
+	if (s->after.len == ELEMENT_HOST_KEY)
+		e.key_to = s->after.to;
+	put_add(fw, step, OBJECT_LEASE, element_map_name(s->after.map), &e,
+		keeps(fw, s, OBJECT_LEASE));
+	if (!s->has_rev)
+		return;
+	e = (struct kernel_element){.key = s->rev_after,
+				    .key_len = ELEMENT_HOST_KEY,
+				    .data = s->port,
+				    .data_len = ELEMENT_PORT,
+				    .timeout_ms = s->timeout_ms};
+	put_add(fw, step, OBJECT_REV, "rev", &e, keeps(fw, s, OBJECT_REV));
+}
+
+/* `held` outlives each of the leases that share the port; it goes with the last. */
+static void build_held(struct firewall *fw, size_t step)
+{
+	struct staged *s = &fw->staged[step];
+	struct port_use *use = &fw->use[s->use];
+	struct kernel_element e = {.key = s->held, .key_len = ELEMENT_PORT_KEY};
+	uint32_t others = use->leases - (s->before.len && use->leases ? 1 : 0);
+	bool was = use->leases > 0,
+	     in_place = was && fw->in_place && !s->force[OBJECT_HELD];
+
+	s->use_before = *use;
+	use->leases = others + (s->after.len ? 1 : 0);
+	if (!use->leases) {
+		put_del(fw, step, OBJECT_HELD, "held", &e);
+		use->until_ms = 0;
+		return;
+	}
+	if (!s->after.len || (others && use->until_ms >= s->until_ms))
+		return;
+	use->until_ms = s->until_ms;
+	e.timeout_ms = s->timeout_ms;
+	if ((was && !in_place) || s->force[OBJECT_HELD])
+		put_del(fw, step, OBJECT_HELD, "held", &e);
+	put_add(fw, step, OBJECT_HELD, "held", &e, in_place);
+}
+
+static void build_step(struct firewall *fw, size_t step)
+{
+	build_dels(fw, step);
+	build_adds(fw, step);
+	build_held(fw, step);
+}
+
+/* All steps from `first` on that fit one transaction; the end of them. */
+static size_t build(struct firewall *fw, size_t first, size_t limit)
+{
+	size_t end = first;
+
+	nl_batch_begin(&fw->batch);
+	for (; end < limit && nl_batch_size(&fw->batch) < CHUNK_BYTES; end++)
+		if (!fw->staged[end].err && !fw->staged[end].late)
+			build_step(fw, end);
+	for (size_t i = first; i < end; i++)
+		if (!fw->staged[i].err && fw->staged[i].late)
+			build_step(fw, i);
+	return end;
+}
+
+static void unbuild_steps(struct firewall *fw, size_t first, size_t end, bool late)
+{
+	for (size_t i = end; i-- > first;)
+		if (!fw->staged[i].err && fw->staged[i].late == late)
+			fw->use[fw->staged[i].use] = fw->staged[i].use_before;
+}
+
+/* The book of ports as it was before build(), backwards. `late` must be as it was then. */
+static void unbuild(struct firewall *fw, size_t first, size_t end)
+{
+	unbuild_steps(fw, first, end, true);
+	unbuild_steps(fw, first, end, false);
+}
+
+/* Sending */
+
+/* Whom it hit is noted aside: unbuild() must still know who took part, and when. */
+struct blame {
+	struct firewall *fw;
+	size_t first;
+	bool progress;
+	bool late[CHUNK_STEPS];
+	int err[CHUNK_STEPS];
+};
+
+static void note_error(void *arg, size_t index, int err)
+{
+	struct blame *b = arg;
+	uint32_t m = b->fw->message[index];
+	struct staged *s = &b->fw->staged[m >> 3];
+	enum object object = (m >> 1) & 3;
+	enum act act = m & 1;
+	/* Of an element that we may put back as it should be: a lease's own one. */
+	bool ours = object == OBJECT_HELD || s->renews[object];
+
+	size_t step = (m >> 3) - b->first;
+
+	b->progress = true;
+	if (act == ACT_DEL && err == -ENOENT && !s->gone[object])
+		s->gone[object] = true; /* it expired: the kernel was faster */
+	else if (act == ACT_ADD && err == -EEXIST && ours && !s->force[object]) {
+		s->force[object] = true;
+		s->gone[object] = false;
+	} else if (act == ACT_ADD && err == -EEXIST && object == OBJECT_REV && !s->late)
+		b->late[step] = true;
+	else if (!b->err[step])
+		b->err[step] = err;
+}
+
+/* What the kernel said takes effect. */
+static void settle(const struct blame *b, size_t end)
+{
+	for (size_t i = b->first; i < end; i++) {
+		struct staged *s = &b->fw->staged[i];
+
+		if (!s->err)
+			s->err = b->err[i - b->first];
+		s->late = s->late || b->late[i - b->first];
+	}
+}
+
+static void fail_all(struct firewall *fw, size_t first, size_t end, int err)
+{
+	for (size_t i = first; i < end; i++)
+		if (!fw->staged[i].err)
+			fw->staged[i].err = err;
+}
+
+/* Commits the steps from `first` on that fit one transaction, without those that the kernel
+ * refuses. Where the next ones begin. */
+static size_t commit_chunk(struct firewall *fw, size_t first, size_t limit)
+{
+	struct blame b = {.fw = fw, .first = first};
+	size_t end = first;
+	int err = -EIO;
+
+	for (int i = 0; i < COMMIT_TRIES; i++) {
+		end = build(fw, first, limit);
+		limit = end; /* a retry is never larger */
+		b.progress = false;
+		memset(b.err, 0, sizeof(b.err));
+		memset(b.late, 0, sizeof(b.late));
+		err = nl_commit(&fw->nl, &fw->batch, note_error, &b);
+		if (!err)
+			return end;
+		unbuild(fw, first, end);
+		settle(&b, end);
+		if (err != -ECANCELED || !b.progress)
+			break;
+	}
+	/* Nobody in particular is to blame: smaller pieces may pass (-ENOBUFS, -ENOMEM). */
+	if (end - first > 1 && err != -EPERM && err != -EOPNOTSUPP)
+		return commit_chunk(fw, first, first + (end - first) / 2);
+	fail_all(fw, first, end, err == -ECANCELED ? -EIO : err);
+	return end;
+}
+
+size_t firewall_commit(struct firewall *fw, firewall_result_cb result, void *arg)
+{
+	size_t failed = 0, n = fw->n_staged;
+
+	for (size_t i = 0; i < n;) {
+		size_t limit = n - i < CHUNK_STEPS ? n : i + CHUNK_STEPS;
+
+		i = commit_chunk(fw, i, limit);
+	}
+	for (size_t i = 0; i < n; i++) {
+		int err = fw->staged[i].err;
+
+		failed += err != 0;
+		if (result)
+			result(arg, i, err);
+	}
+	staged_drop(fw);
+	return failed;
+}
+
+/* Deleting by key */
+
+struct skip {
+	uint8_t *gone;
+	const size_t *sent;
+};
+
+static void note_gone(void *arg, size_t index, int err)
+{
+	struct skip *skip = arg;
+
+	if (err == -ENOENT)
+		skip->gone[skip->sent[index]] = 1;
+}
+
+static int delete_chunk(struct firewall *fw, const char *set, const uint8_t *keys,
+			uint8_t key_len, size_t n)
+{
+	uint8_t gone[CHUNK_STEPS] = {0};
+	size_t sent[CHUNK_STEPS];
+	struct skip skip = {.gone = gone, .sent = sent};
+	int err = 0;
+
+	for (int t = 0; t < COMMIT_TRIES; t++) {
+		nl_batch_begin(&fw->batch);
+		for (size_t i = 0; i < n; i++) {
+			struct kernel_element e = {.key = keys + i * key_len,
+						   .key_len = key_len};
+
+			if (gone[i])
+				continue;
+			sent[fw->batch.n] = i;
+			element_message(&fw->batch, fw->table, set,
+					fw->destroy ? NFT_MSG_DESTROYSETELEM_
+						    : NFT_MSG_DELSETELEM,
+					0, &e);
+		}
+		err = nl_commit(&fw->nl, &fw->batch, note_gone, &skip);
+		if (err != -ECANCELED)
+			break;
+	}
+	return err;
+}
+
+int elements_delete(struct firewall *fw, const char *set, const uint8_t *keys,
+		    uint8_t key_len, size_t n)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err; i += CHUNK_STEPS)
+		err = delete_chunk(fw, set, keys + i * key_len, key_len,
+				   n - i < CHUNK_STEPS ? n - i : CHUNK_STEPS);
+	return err;
+}

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "firewall/expr.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h> /* libnftnl's headers want FILE */
+
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
+#include <linux/netfilter/nf_nat.h>
+#include <linux/netfilter/nf_tables.h>
+#include <stddef.h>
+
+#define IP_SADDR_OFFSET 12
+#define IP_DADDR_OFFSET 16
+
+/* nft prints a rule only if it finds the old names for fields 0, 4, 8 and 12. */
+static uint32_t reg(unsigned int at)
+{
+	return at % 4 ? NFT_REG32_00 + at : NFT_REG_1 + at / 4;
+}
+
+static struct nftnl_expr *add(struct expr *e, const char *name)
+{
+	struct nftnl_expr *x = e->bad ? NULL : nftnl_expr_alloc(name);
+
+	if (x)
+		nftnl_rule_add_expr(e->rule, x);
+	else
+		e->bad = true;
+	return x;
+}
+
+static void put_u32(struct nftnl_expr *x, uint16_t attr, uint32_t v)
+{
+	if (x)
+		nftnl_expr_set_u32(x, attr, v);
+}
+
+static void put_u8(struct nftnl_expr *x, uint16_t attr, uint8_t v)
+{
+	if (x)
+		nftnl_expr_set_u8(x, attr, v);
+}
+
+static void put_str(struct expr *e, struct nftnl_expr *x, uint16_t attr, const char *s)
+{
+	if (x && nftnl_expr_set_str(x, attr, s))
+		e->bad = true;
+}
+
+static void put_data(struct expr *e, struct nftnl_expr *x, uint16_t attr,
+		     const void *data, uint32_t len)
+{
+	if (x && nftnl_expr_set(x, attr, data, len))
+		e->bad = true;
+}
+
+void expr_begin(struct expr *e, const char *table, const char *chain)
+{
+	e->rule = nftnl_rule_alloc();
+	e->bad = !e->rule;
+	if (e->bad)
+		return;
+	nftnl_rule_set_u32(e->rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
+	if (nftnl_rule_set_str(e->rule, NFTNL_RULE_TABLE, table) ||
+	    nftnl_rule_set_str(e->rule, NFTNL_RULE_CHAIN, chain))
+		e->bad = true;
+}
+
+int expr_finish(struct expr *e, struct nlmsghdr *nlh)
+{
+	bool bad = e->bad || !nlh;
+
+	if (!bad)
+		nftnl_rule_nlmsg_build_payload(nlh, e->rule);
+	if (e->rule)
+		nftnl_rule_free(e->rule);
+	e->rule = NULL;
+	return bad ? -ENOMEM : 0;
+}
+
+/* Loads */
+
+static void meta(struct expr *e, uint32_t key, unsigned int at)
+{
+	struct nftnl_expr *x = add(e, "meta");
+
+	put_u32(x, NFTNL_EXPR_META_KEY, key);
+	put_u32(x, NFTNL_EXPR_META_DREG, reg(at));
+}
+
+static void payload(struct expr *e, uint32_t base, uint32_t offset, uint32_t len,
+		    unsigned int at)
+{
+	struct nftnl_expr *x = add(e, "payload");
+
+	put_u32(x, NFTNL_EXPR_PAYLOAD_BASE, base);
+	put_u32(x, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+	put_u32(x, NFTNL_EXPR_PAYLOAD_LEN, len);
+	put_u32(x, NFTNL_EXPR_PAYLOAD_DREG, reg(at));
+}
+
+static void ct(struct expr *e, uint32_t key, unsigned int at)
+{
+	struct nftnl_expr *x = add(e, "ct");
+
+	put_u32(x, NFTNL_EXPR_CT_KEY, key);
+	put_u32(x, NFTNL_EXPR_CT_DREG, reg(at));
+}
+
+static void ct_original(struct expr *e, uint32_t key, unsigned int at)
+{
+	struct nftnl_expr *x = add(e, "ct");
+
+	put_u32(x, NFTNL_EXPR_CT_KEY, key);
+	put_u8(x, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
+	put_u32(x, NFTNL_EXPR_CT_DREG, reg(at));
+}
+
+void expr_l4proto(struct expr *e, unsigned int at)
+{
+	meta(e, NFT_META_L4PROTO, at);
+}
+
+void expr_port(struct expr *e, enum expr_port which, unsigned int at)
+{
+	payload(e, NFT_PAYLOAD_TRANSPORT_HEADER, which == EXPR_SPORT ? 0 : 2, 2, at);
+}
+
+void expr_saddr(struct expr *e, unsigned int at)
+{
+	payload(e, NFT_PAYLOAD_NETWORK_HEADER, IP_SADDR_OFFSET, 4, at);
+}
+
+void expr_ct_saddr(struct expr *e, unsigned int at)
+{
+	ct_original(e, NFT_CT_SRC_IP, at);
+}
+
+void expr_ct_daddr(struct expr *e, unsigned int at)
+{
+	ct_original(e, NFT_CT_DST_IP, at);
+}
+
+/* Matches */
+
+static void cmp(struct expr *e, uint32_t op, const void *data, uint32_t len)
+{
+	struct nftnl_expr *x = add(e, "cmp");
+
+	put_u32(x, NFTNL_EXPR_CMP_SREG, reg(0));
+	put_u32(x, NFTNL_EXPR_CMP_OP, op);
+	put_data(e, x, NFTNL_EXPR_CMP_DATA, data, len);
+}
+
+static struct nftnl_expr *lookup(struct expr *e, const char *set, unsigned int at)
+{
+	struct nftnl_expr *x = add(e, "lookup");
+
+	put_u32(x, NFTNL_EXPR_LOOKUP_SREG, reg(at));
+	put_str(e, x, NFTNL_EXPR_LOOKUP_SET, set);
+	return x;
+}
+
+void expr_nfproto_ipv4(struct expr *e, bool is)
+{
+	uint8_t family = NFPROTO_IPV4;
+
+	meta(e, NFT_META_NFPROTO, 0);
+	cmp(e, is ? NFT_CMP_EQ : NFT_CMP_NEQ, &family, sizeof(family));
+}
+
+void expr_in_set(struct expr *e, const char *set, unsigned int at)
+{
+	lookup(e, set, at);
+}
+
+void expr_not_in_set(struct expr *e, const char *set, unsigned int at)
+{
+	put_u32(lookup(e, set, at), NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
+}
+
+void expr_tcp_udp(struct expr *e, uint32_t set_id, bool is)
+{
+	struct nftnl_expr *x;
+
+	meta(e, NFT_META_L4PROTO, 0);
+	x = lookup(e, "__set%d", 0);
+	put_u32(x, NFTNL_EXPR_LOOKUP_SET_ID, set_id);
+	if (!is)
+		put_u32(x, NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
+}
+
+void expr_ifname(struct expr *e, enum expr_name which, const char *set)
+{
+	meta(e, which == EXPR_IIFNAME ? NFT_META_IIFNAME : NFT_META_OIFNAME, 0);
+	lookup(e, set, 0);
+}
+
+void expr_saddr_in(struct expr *e, const char *set)
+{
+	expr_saddr(e, 0);
+	lookup(e, set, 0);
+}
+
+void expr_daddr_in(struct expr *e, const char *set)
+{
+	payload(e, NFT_PAYLOAD_NETWORK_HEADER, IP_DADDR_OFFSET, 4, 0);
+	lookup(e, set, 0);
+}
+
+void expr_ct_daddr_in(struct expr *e, const char *set)
+{
+	expr_ct_daddr(e, 0);
+	lookup(e, set, 0);
+}
+
+void expr_ct_status(struct expr *e, uint32_t bits, bool is)
+{
+	static const uint32_t zero;
+	struct nftnl_expr *x;
+
+	ct(e, NFT_CT_STATUS, 0);
+	x = add(e, "bitwise");
+	put_u32(x, NFTNL_EXPR_BITWISE_SREG, reg(0));
+	put_u32(x, NFTNL_EXPR_BITWISE_DREG, reg(0));
+	put_u32(x, NFTNL_EXPR_BITWISE_LEN, sizeof(bits));
+	put_data(e, x, NFTNL_EXPR_BITWISE_MASK, &bits, sizeof(bits));
+	put_data(e, x, NFTNL_EXPR_BITWISE_XOR, &zero, sizeof(zero));
+	if (is)
+		cmp(e, NFT_CMP_NEQ, &zero, sizeof(zero));
+	else
+		cmp(e, NFT_CMP_NEQ, &bits, sizeof(bits));
+}
+
+void expr_ct_reply(struct expr *e)
+{
+	uint8_t reply = IP_CT_DIR_REPLY;
+
+	ct(e, NFT_CT_DIRECTION, 0);
+	cmp(e, NFT_CMP_EQ, &reply, sizeof(reply));
+}
+
+static void sport_cmp(struct expr *e, uint32_t op, uint16_t port)
+{
+	uint16_t be = htons(port);
+
+	expr_port(e, EXPR_SPORT, 0);
+	cmp(e, op, &be, sizeof(be));
+}
+
+void expr_sport_below(struct expr *e, uint16_t port)
+{
+	sport_cmp(e, NFT_CMP_LT, port);
+}
+
+void expr_sport_from(struct expr *e, uint16_t port)
+{
+	sport_cmp(e, NFT_CMP_GTE, port);
+}
+
+void expr_map(struct expr *e, const char *map, unsigned int at)
+{
+	put_u32(lookup(e, map, at), NFTNL_EXPR_LOOKUP_DREG, reg(at));
+}
+
+/* Statements */
+
+static struct nftnl_expr *dynset(struct expr *e, uint32_t op, const char *set,
+				 unsigned int at)
+{
+	struct nftnl_expr *x = add(e, "dynset");
+
+	put_u32(x, NFTNL_EXPR_DYNSET_SREG_KEY, reg(at));
+	put_u32(x, NFTNL_EXPR_DYNSET_OP, op);
+	put_str(e, x, NFTNL_EXPR_DYNSET_SET_NAME, set);
+	return x;
+}
+
+void expr_set_put(struct expr *e, enum expr_set_op op, const char *set, unsigned int at)
+{
+	dynset(e, op == EXPR_ADD ? NFT_DYNSET_OP_ADD : NFT_DYNSET_OP_UPDATE, set, at);
+}
+
+void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
+		    uint32_t burst)
+{
+	struct nftnl_expr *x = dynset(e, NFT_DYNSET_OP_UPDATE, set, at);
+	struct nftnl_expr *limit = x ? nftnl_expr_alloc("limit") : NULL;
+
+	if (!limit) {
+		e->bad = true;
+		return;
+	}
+	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_RATE, rate);
+	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_UNIT, 1);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_BURST, burst);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_FLAGS, NFT_LIMIT_F_INV);
+	nftnl_expr_add_expr(x, NFTNL_EXPR_DYNSET_EXPR, limit);
+}
+
+static void nat(struct expr *e, uint32_t type, unsigned int addr_at, unsigned int port_at)
+{
+	struct nftnl_expr *x = add(e, "nat");
+
+	put_u32(x, NFTNL_EXPR_NAT_TYPE, type);
+	put_u32(x, NFTNL_EXPR_NAT_FAMILY, NFPROTO_IPV4);
+	put_u32(x, NFTNL_EXPR_NAT_REG_ADDR_MIN, reg(addr_at));
+	put_u32(x, NFTNL_EXPR_NAT_REG_PROTO_MIN, reg(port_at));
+	put_u32(x, NFTNL_EXPR_NAT_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+}
+
+void expr_dnat(struct expr *e, unsigned int addr_at, unsigned int port_at)
+{
+	nat(e, NFT_NAT_DNAT, addr_at, port_at);
+}
+
+void expr_snat(struct expr *e, unsigned int addr_at, unsigned int port_at)
+{
+	nat(e, NFT_NAT_SNAT, addr_at, port_at);
+}
+
+void expr_masquerade(struct expr *e)
+{
+	add(e, "masq");
+}
+
+void expr_masquerade_port(struct expr *e, unsigned int port_at)
+{
+	struct nftnl_expr *x = add(e, "masq");
+
+	put_u32(x, NFTNL_EXPR_MASQ_REG_PROTO_MIN, reg(port_at));
+	put_u32(x, NFTNL_EXPR_MASQ_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+}
+
+static void immediate_port(struct expr *e, uint16_t port, unsigned int at)
+{
+	struct nftnl_expr *x = add(e, "immediate");
+	uint16_t be = htons(port);
+
+	put_u32(x, NFTNL_EXPR_IMM_DREG, reg(at));
+	put_data(e, x, NFTNL_EXPR_IMM_DATA, &be, sizeof(be));
+}
+
+void expr_masquerade_range(struct expr *e, uint16_t first, uint16_t last)
+{
+	struct nftnl_expr *x;
+
+	immediate_port(e, first, 0);
+	immediate_port(e, last, 4);
+	x = add(e, "masq");
+	put_u32(x, NFTNL_EXPR_MASQ_REG_PROTO_MIN, reg(0));
+	put_u32(x, NFTNL_EXPR_MASQ_REG_PROTO_MAX, reg(4));
+	put_u32(x, NFTNL_EXPR_MASQ_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+}
+
+static struct nftnl_expr *verdict(struct expr *e, int32_t code)
+{
+	struct nftnl_expr *x = add(e, "immediate");
+
+	put_u32(x, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	put_u32(x, NFTNL_EXPR_IMM_VERDICT, (uint32_t)code);
+	return x;
+}
+
+void expr_goto(struct expr *e, const char *chain)
+{
+	put_str(e, verdict(e, NFT_GOTO), NFTNL_EXPR_IMM_CHAIN, chain);
+}
+
+void expr_return(struct expr *e)
+{
+	verdict(e, NFT_RETURN);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Builds one nf_tables rule from left to right, in the words of nft's own grammar. Registers
+ * are counted in fields of four bytes; a concatenation fills fields in a row from `at`.
+ * Running out of memory is sticky and shows in expr_finish().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct nftnl_rule;
+struct nlmsghdr;
+
+struct expr {
+	struct nftnl_rule *rule;
+	bool bad;
+};
+
+enum expr_set_op { EXPR_ADD, EXPR_UPDATE };
+enum expr_port { EXPR_SPORT, EXPR_DPORT };
+enum expr_name { EXPR_IIFNAME, EXPR_OIFNAME };
+
+void expr_begin(struct expr *e, const char *table, const char *chain);
+/* Writes the rule into the message and releases it. -ENOMEM. */
+int expr_finish(struct expr *e, struct nlmsghdr *nlh);
+
+/* Load into the field `at`. */
+void expr_l4proto(struct expr *e, unsigned int at);
+void expr_port(struct expr *e, enum expr_port which, unsigned int at);
+void expr_saddr(struct expr *e, unsigned int at);
+void expr_ct_saddr(struct expr *e, unsigned int at); /* ct original ip saddr */
+void expr_ct_daddr(struct expr *e, unsigned int at); /* ct original ip daddr */
+
+/* Match, or the rule ends. */
+void expr_nfproto_ipv4(struct expr *e, bool is);
+void expr_in_set(struct expr *e, const char *set, unsigned int at);
+void expr_not_in_set(struct expr *e, const char *set, unsigned int at);
+void expr_tcp_udp(struct expr *e, uint32_t set_id,
+		  bool is); /* an anonymous set of the rule */
+void expr_ifname(struct expr *e, enum expr_name which, const char *set);
+void expr_saddr_in(struct expr *e, const char *set);
+void expr_daddr_in(struct expr *e, const char *set);
+void expr_ct_daddr_in(struct expr *e, const char *set);
+void expr_ct_status(struct expr *e, uint32_t bits, bool is);
+void expr_ct_reply(struct expr *e);
+void expr_sport_below(struct expr *e, uint16_t port);
+void expr_sport_from(struct expr *e, uint16_t port);
+/* Looks the key at `at` up and puts the value there too; no such key ends the rule. */
+void expr_map(struct expr *e, const char *map, unsigned int at);
+
+/* Do. */
+void expr_set_put(struct expr *e, enum expr_set_op op, const char *set, unsigned int at);
+/* update @set { key limit rate over RATE/second burst BURST packets } */
+void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
+		    uint32_t burst);
+void expr_dnat(struct expr *e, unsigned int addr_at, unsigned int port_at);
+void expr_snat(struct expr *e, unsigned int addr_at, unsigned int port_at);
+void expr_masquerade(struct expr *e);
+void expr_masquerade_port(struct expr *e, unsigned int port_at);
+void expr_masquerade_range(struct expr *e, uint16_t first, uint16_t last);
+void expr_goto(struct expr *e, const char *chain);
+void expr_return(struct expr *e);

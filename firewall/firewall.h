@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kernel's side of the leases: the table `inet portreeve`, its rules, and the elements
+ * that are the leases. Knows leases, never protocols or policy. Times are milliseconds of
+ * CLOCK_BOOTTIME. Every call sends at most a few batches and does not wait for anything else.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/portset.h"
+#include "lease/lease.h"
+
+#define FIREWALL_TABLE "portreeve"
+#define FIREWALL_TABLE_MAX 32
+/* Expired elements hold their slot until the kernel collects them, about a second. */
+#define FIREWALL_SLACK 4096
+
+struct firewall;
+
+struct firewall_options {
+	bool assume_kernel_61; /* do without renewal in place and DESTROYSETELEM */
+	const char *table;     /* NULL: FIREWALL_TABLE */
+};
+
+struct firewall_config {
+	uint32_t max_leases;                /* limits.leases */
+	const struct portset *reserved_tcp; /* NULL: none */
+	const struct portset *reserved_udp;
+	uint64_t now_ms; /* becomes the epoch if the table is new */
+};
+
+/* Opens the netlink socket and tries what this kernel can do. -EPERM: no CAP_NET_ADMIN;
+ * -EPROTONOSUPPORT, -EOPNOTSUPP: a kernel without nf_tables; else -errno. */
+int firewall_open(const struct firewall_options *options, struct firewall **out);
+void firewall_close(struct firewall *fw); /* the table stays; NULL is fine */
+
+/* What was found out at the start. */
+bool firewall_renews_in_place(const struct firewall *fw);
+bool firewall_has_destroy(const struct firewall *fw);
+
+/*
+ * Puts the table there, or brings one that is there to this version: sets are kept with
+ * their elements and times, chains are filled anew, all in one transaction. -EEXIST: the
+ * lease maps of that table have another form, nothing was changed.
+ */
+int firewall_install(struct firewall *fw, const struct firewall_config *config);
+/* The table is gone afterwards, with all leases. 0 also if there was none. */
+int firewall_remove(struct firewall *fw);
+
+/* From now on these are the WAN's interfaces and IPv4 addresses (in network order), and the
+ * LANs' interfaces and networks (IPv6 ones are left out). -EINVAL: an interface name. */
+int firewall_set_wan(struct firewall *fw, const char *const *names, size_t n_names,
+		     const struct in_addr *addrs, size_t n_addrs);
+int firewall_set_lan(struct firewall *fw, const char *const *names, size_t n_names,
+		     const struct prefix *nets, size_t n_nets);
+
+/*
+ * Group commit. A step is taken in; nothing is sent, and the step is not needed any more
+ * when this returns. -EAFNOSUPPORT: not an IPv4 lease, -ENOMEM: the step was not taken in.
+ */
+int firewall_stage(struct firewall *fw, const struct lease_change *step, uint64_t now_ms);
+size_t firewall_staged(const struct firewall *fw);
+
+/* How one step ended, in the order of staging: 0 or -errno (-EEXIST: somebody else's element
+ * has that key, -ENFILE or -ENOSPC: full, -ENOTEMPTY: remotes overlap). */
+typedef void (*firewall_result_cb)(void *arg, size_t index, int err);
+
+/*
+ * Sends all that is staged. All objects of one lease change together or not at all; a step
+ * that the kernel refuses fails alone. That a deleted element has expired already is no
+ * failure. Returns how many steps failed.
+ */
+size_t firewall_commit(struct firewall *fw, firewall_result_cb result, void *arg);
+
+/* What firewall_adopt() met. */
+struct firewall_adopted {
+	size_t leases;   /* handed to `each` */
+	size_t foreign;  /* not ours, or of another schema version: left alone */
+	size_t repaired; /* leases whose `held` or `rev` was missing */
+	size_t orphans;  /* elements of `held` or `rev` without a lease: removed */
+};
+
+/*
+ * Finds the leases in the kernel, with what is left of their time. Once, after
+ * firewall_install() and before the first step. `each` may stage steps.
+ */
+int firewall_adopt(struct firewall *fw, uint64_t now_ms,
+		   void (*each)(void *arg, const struct lease *lease), void *arg,
+		   struct firewall_adopted *report);
+
+/* When the lease table was initialised; kept in the kernel beside the leases. -ENOENT. */
+int firewall_epoch_get(struct firewall *fw, uint64_t *epoch_ms);
+int firewall_epoch_set(struct firewall *fw, uint64_t epoch_ms);
+
+/* How many elements the kernel lists in a set or map of the table; -errno. Slow: dumps. */
+long firewall_count(struct firewall *fw, const char *set);

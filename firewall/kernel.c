@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "firewall/kernel.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/wire.h"
+
+#define DUMP_TRIES 20
+
+int firewall_open(const struct firewall_options *options, struct firewall **out)
+{
+	struct firewall *fw = calloc(1, sizeof(*fw));
+	const char *table = options->table ? options->table : FIREWALL_TABLE;
+	int err;
+
+	if (!fw)
+		return -ENOMEM;
+	fw->use = calloc(PORT_USES, sizeof(*fw->use));
+	err = fw->use ? nl_open(&fw->nl) : -ENOMEM;
+	if (!err && strlen(table) >= sizeof(fw->table))
+		err = -ENAMETOOLONG;
+	if (!err) {
+		strcpy(fw->table, table);
+		err = firewall_probe(fw);
+	}
+	if (err) {
+		firewall_close(fw);
+		return err;
+	}
+	if (options->assume_kernel_61)
+		fw->in_place = fw->destroy = false;
+	log_debug("firewall: renewal in place: %s, destroy: %s",
+		  fw->in_place ? "yes" : "no", fw->destroy ? "yes" : "no");
+	*out = fw;
+	return 0;
+}
+
+void firewall_close(struct firewall *fw)
+{
+	if (!fw)
+		return;
+	nl_close(&fw->nl);
+	nl_batch_free(&fw->batch);
+	free(fw->use);
+	free(fw->staged);
+	free(fw->userdata);
+	free(fw->message);
+	free(fw);
+}
+
+bool firewall_renews_in_place(const struct firewall *fw)
+{
+	return fw->in_place;
+}
+
+bool firewall_has_destroy(const struct firewall *fw)
+{
+	return fw->destroy;
+}
+
+/* Elements to the kernel */
+
+struct nlattr *elements_begin(struct nlmsghdr *nlh, const char *table, const char *set)
+{
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, table);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set);
+	return mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+}
+
+static void put_value(struct nlmsghdr *nlh, uint16_t type, const void *data, size_t len)
+{
+	struct nlattr *nest = mnl_attr_nest_start(nlh, type);
+
+	mnl_attr_put(nlh, NFTA_DATA_VALUE, len, data);
+	mnl_attr_nest_end(nlh, nest);
+}
+
+void elements_put(struct nlmsghdr *nlh, const struct kernel_element *e)
+{
+	struct nlattr *nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+
+	if (e->flags)
+		mnl_attr_put_u32(nlh, NFTA_SET_ELEM_FLAGS, htonl(e->flags));
+	if (e->timeout_ms)
+		mnl_attr_put_u64(nlh, NFTA_SET_ELEM_TIMEOUT, htobe64(e->timeout_ms));
+	put_value(nlh, NFTA_SET_ELEM_KEY, e->key, e->key_len);
+	if (e->key_to)
+		put_value(nlh, NFTA_SET_ELEM_KEY_END, e->key_to, e->key_len);
+	if (e->data)
+		put_value(nlh, NFTA_SET_ELEM_DATA, e->data, e->data_len);
+	if (e->userdata_len)
+		mnl_attr_put(nlh, NFTA_SET_ELEM_USERDATA, e->userdata_len, e->userdata);
+	mnl_attr_nest_end(nlh, nest);
+}
+
+void elements_end(struct nlmsghdr *nlh, struct nlattr *list)
+{
+	mnl_attr_nest_end(nlh, list);
+}
+
+void element_message(struct nl_batch *b, const char *table, const char *set,
+		     uint16_t type, uint16_t flags, const struct kernel_element *e)
+{
+	struct nlmsghdr *nlh = nl_batch_put(b, type, flags);
+	struct nlattr *list;
+
+	if (!nlh)
+		return;
+	list = elements_begin(nlh, table, set);
+	elements_put(nlh, e);
+	elements_end(nlh, list);
+}
+
+void flush_message(struct nl_batch *b, const char *table, const char *set)
+{
+	struct nlmsghdr *nlh = nl_batch_put(b, NFT_MSG_DELSETELEM, 0);
+
+	if (!nlh)
+		return;
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, table);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set);
+}
+
+/* Elements from the kernel */
+
+struct attrs {
+	const struct nlattr **attr;
+	uint16_t max;
+};
+
+static int note_attr(const struct nlattr *attr, void *data)
+{
+	struct attrs *a = data;
+
+	if (mnl_attr_get_type(attr) <= a->max)
+		a->attr[mnl_attr_get_type(attr)] = attr;
+	return MNL_CB_OK;
+}
+
+/* libmnl's own macro warns under -Wconversion. */
+#define for_each_nested(attr, nest)                                                      \
+	for ((attr) = mnl_attr_get_payload(nest);                                        \
+	     mnl_attr_ok((attr), left_of(attr, nest)); (attr) = mnl_attr_next(attr))
+
+static int left_of(const struct nlattr *attr, const struct nlattr *nest)
+{
+	const char *end = (const char *)mnl_attr_get_payload(nest) +
+			  mnl_attr_get_payload_len(nest);
+
+	return (int)(end - (const char *)attr);
+}
+
+/* The bytes within a nested NFTA_DATA_VALUE. */
+static const uint8_t *get_value(const struct nlattr *nest, uint16_t *len)
+{
+	const struct nlattr *attr;
+
+	if (!nest)
+		return NULL;
+	for_each_nested(attr, nest)
+	{
+		if (mnl_attr_get_type(attr) != NFTA_DATA_VALUE)
+			continue;
+		*len = mnl_attr_get_payload_len(attr);
+		return mnl_attr_get_payload(attr);
+	}
+	return NULL;
+}
+
+static uint64_t get_u64(const struct nlattr *attr)
+{
+	uint64_t be = 0;
+
+	if (mnl_attr_get_payload_len(attr) == sizeof(be))
+		memcpy(&be, mnl_attr_get_payload(attr), sizeof(be));
+	return be64toh(be);
+}
+
+struct dump {
+	dumped_cb each;
+	void *arg;
+};
+
+static int dump_element(const struct dump *dump, const struct nlattr *nest)
+{
+	const struct nlattr *a[NFTA_SET_ELEM_MAX + 1] = {NULL};
+	struct attrs attrs = {.attr = a, .max = NFTA_SET_ELEM_MAX};
+	struct dumped d = {0};
+	uint16_t to_len = 0;
+
+	if (mnl_attr_parse_nested(nest, note_attr, &attrs) < 0)
+		return -EBADMSG;
+	if (a[NFTA_SET_ELEM_FLAGS])
+		return 0; /* the end of an interval, or a catch-all */
+	d.key = get_value(a[NFTA_SET_ELEM_KEY], &d.key_len);
+	if (!d.key)
+		return 0;
+	d.key_to = get_value(a[NFTA_SET_ELEM_KEY_END], &to_len);
+	if (d.key_to && to_len != d.key_len)
+		return -EBADMSG;
+	d.data = get_value(a[NFTA_SET_ELEM_DATA], &d.data_len);
+	if (a[NFTA_SET_ELEM_USERDATA]) {
+		d.userdata = mnl_attr_get_payload(a[NFTA_SET_ELEM_USERDATA]);
+		d.userdata_len = mnl_attr_get_payload_len(a[NFTA_SET_ELEM_USERDATA]);
+	}
+	if (a[NFTA_SET_ELEM_EXPIRATION]) {
+		d.left_ms = get_u64(a[NFTA_SET_ELEM_EXPIRATION]);
+		d.timed = true;
+	}
+	return dump->each(dump->arg, &d);
+}
+
+static int dump_message(void *arg, const struct nlmsghdr *nlh)
+{
+	const struct nlattr *a[NFTA_SET_ELEM_LIST_MAX + 1] = {NULL};
+	struct attrs attrs = {.attr = a, .max = NFTA_SET_ELEM_LIST_MAX};
+	const struct nlattr *nest;
+
+	if (mnl_attr_parse(nlh, NLMSG_ALIGN(sizeof(uint32_t)), note_attr, &attrs) < 0)
+		return -EBADMSG;
+	if (!a[NFTA_SET_ELEM_LIST_ELEMENTS])
+		return 0;
+	for_each_nested(nest, a[NFTA_SET_ELEM_LIST_ELEMENTS])
+	{
+		int err = dump_element(arg, nest);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int elements_dump(struct firewall *fw, const char *set, dumped_cb each, void *arg)
+{
+	uint8_t buf[NL_REQUEST_MAX];
+	struct nlmsghdr *nlh = nl_request(&fw->nl, buf, NFT_MSG_GETSETELEM, NLM_F_DUMP);
+	struct dump dump = {.each = each, .arg = arg};
+
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, fw->table);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set);
+	return nl_query(&fw->nl, nlh, dump_message, &dump);
+}
+
+int element_get(struct firewall *fw, const char *set, const void *key, uint8_t key_len,
+		dumped_cb each, void *arg)
+{
+	uint8_t buf[NL_REQUEST_MAX];
+	struct nlmsghdr *nlh = nl_request(&fw->nl, buf, NFT_MSG_GETSETELEM, NLM_F_ACK);
+	struct kernel_element e = {.key = key, .key_len = key_len};
+	struct dump dump = {.each = each, .arg = arg};
+	struct nlattr *list = elements_begin(nlh, fw->table, set);
+
+	elements_put(nlh, &e);
+	elements_end(nlh, list);
+	return nl_query(&fw->nl, nlh, dump_message, &dump);
+}
+
+static int count_one(void *arg, const struct dumped *d)
+{
+	long *n = arg;
+
+	(void)d;
+	(*n)++;
+	return 0;
+}
+
+/* While the kernel resizes a hash, a dump may show an element twice: only two dumps that
+ * agree count. */
+long firewall_count(struct firewall *fw, const char *set)
+{
+	static const struct timespec pause = {.tv_nsec = 10 * 1000000};
+	long last = -1;
+
+	for (int i = 0; i < DUMP_TRIES; i++) {
+		long n = 0;
+		int err = elements_dump(fw, set, count_one, &n);
+
+		if (err && err != -EINTR)
+			return err;
+		if (!err && n == last)
+			return n;
+		last = err ? -1 : n;
+		nanosleep(&pause, NULL);
+	}
+	return -EINTR;
+}
+
+/* The epoch: 8 bytes of it and 8 to come, behind a version. */
+
+#define EPOCH_BODY (1 + 8 + 8)
+
+size_t about_epoch_userdata(uint64_t epoch_ms, uint8_t buf[ELEMENT_USERDATA_MAX])
+{
+	static const char comment[] = "epoch";
+	struct wire_out w = wire_to(buf, ELEMENT_USERDATA_MAX);
+	uint8_t body[EPOCH_BODY] = {ELEMENT_VERSION};
+
+	for (unsigned int i = 0; i < 8; i++)
+		body[1 + i] = (uint8_t)(epoch_ms >> (56 - 8 * i));
+	element_put_tlv(&w, 0, comment, sizeof(comment));
+	element_put_tlv(&w, ELEMENT_TLV, body, sizeof(body));
+	return wire_len(&w);
+}
+
+static int read_epoch(void *arg, const struct dumped *d)
+{
+	struct wire w = wire_of(d->userdata, d->userdata_len);
+	uint64_t *epoch = arg;
+
+	while (wire_left(&w)) {
+		uint8_t type = wire_u8(&w);
+		size_t len = wire_u8(&w);
+		const uint8_t *value = wire_take(&w, len);
+		struct wire body = wire_of(value, value ? len : 0);
+
+		if (type != ELEMENT_TLV || wire_u8(&body) != ELEMENT_VERSION)
+			continue;
+		*epoch = (uint64_t)wire_u32(&body) << 32;
+		*epoch |= wire_u32(&body);
+		return body.bad ? -EBADMSG : 0;
+	}
+	return -EBADMSG;
+}
+
+int firewall_epoch_get(struct firewall *fw, uint64_t *epoch_ms)
+{
+	uint32_t key = ABOUT_KEY_EPOCH;
+
+	return element_get(fw, "about", &key, sizeof(key), read_epoch, epoch_ms);
+}
+
+int firewall_epoch_set(struct firewall *fw, uint64_t epoch_ms)
+{
+	uint8_t userdata[ELEMENT_USERDATA_MAX];
+	uint32_t key = ABOUT_KEY_EPOCH;
+	struct kernel_element e = {
+		.key = &key, .key_len = sizeof(key), .userdata = userdata};
+
+	e.userdata_len = (uint8_t)about_epoch_userdata(epoch_ms, userdata);
+	nl_batch_begin(&fw->batch);
+	flush_message(&fw->batch, fw->table, "about"); /* no error if it is not there */
+	element_message(&fw->batch, fw->table, "about", NFT_MSG_NEWSETELEM,
+			NLM_F_CREATE | NLM_F_EXCL, &e);
+	return nl_commit_whole(&fw->nl, &fw->batch);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of firewall/ share: the handle, and elements as they go to the kernel.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "firewall/element.h"
+#include "firewall/firewall.h"
+#include "firewall/netlink.h"
+
+#define NFT_MSG_DESTROYSETELEM_ 30 /* Linux 6.3; older headers lack it */
+
+/* Who uses an external port: leases with different remotes share one element of `held`. */
+struct port_use {
+	uint64_t until_ms; /* when the kernel drops `held`; LEASE_NO_DEADLINE: never */
+	uint32_t leases;
+	uint32_t zero;
+};
+
+struct staged;
+
+struct firewall {
+	struct nl nl;
+	struct nl_batch batch;
+	char table[FIREWALL_TABLE_MAX];
+	bool in_place; /* the kernel renews an element when it is added again (6.12) */
+	bool destroy;  /* it has DESTROYSETELEM (6.3) */
+
+	struct port_use *use; /* by PORT_USE() */
+
+	struct staged *staged;
+	size_t n_staged;
+	size_t staged_room;
+	uint8_t *userdata; /* of the staged steps */
+	size_t userdata_len;
+	size_t userdata_room;
+	uint32_t *message; /* which step and object each message of the batch is about */
+	size_t message_room;
+};
+
+#define PORT_USES (2 * 65536)
+#define PORT_USE(protocol, port) (((protocol) == IPPROTO_UDP ? 65536U : 0U) + (port))
+
+/* One element of a set or map. */
+struct kernel_element {
+	const void *key;
+	const void *key_to; /* the end of a range; NULL: none */
+	const void *data;   /* NULL: none */
+	const void *userdata;
+	uint64_t timeout_ms; /* 0: none, the element stays for good */
+	uint32_t flags;      /* NFT_SET_ELEM_* */
+	uint8_t key_len;
+	uint8_t data_len;
+	uint8_t userdata_len;
+};
+
+/* netlink attributes for one or many elements of a set: begin, each, end. */
+struct nlattr *elements_begin(struct nlmsghdr *nlh, const char *table, const char *set);
+void elements_put(struct nlmsghdr *nlh, const struct kernel_element *e);
+void elements_end(struct nlmsghdr *nlh, struct nlattr *list);
+
+/* A message with that one element. NULL (no memory) shows in the batch. */
+void element_message(struct nl_batch *b, const char *table, const char *set,
+		     uint16_t type, uint16_t flags, const struct kernel_element *e);
+/* A message that empties the set. */
+void flush_message(struct nl_batch *b, const char *table, const char *set);
+
+/* One element as it is dumped. */
+struct dumped {
+	const uint8_t *key;
+	const uint8_t *key_to; /* NULL: none */
+	const uint8_t *data;
+	const uint8_t *userdata;
+	uint16_t key_len;
+	uint16_t data_len;
+	uint16_t userdata_len;
+	bool timed;
+	uint64_t left_ms; /* when timed */
+};
+typedef int (*dumped_cb)(void *arg, const struct dumped *d);
+
+/* Calls `each` for all elements; -EINTR: start again. */
+int elements_dump(struct firewall *fw, const char *set, dumped_cb each, void *arg);
+/* One element by its key. -ENOENT. */
+int element_get(struct firewall *fw, const char *set, const void *key, uint8_t key_len,
+		dumped_cb each, void *arg);
+
+/* nft's numbers for data types; six bits for each of a concatenation. */
+#define KERNEL_TYPE_IP 7
+#define KERNEL_TYPE_PROTO 12
+#define KERNEL_TYPE_PORT 13
+#define KERNEL_TYPE_MARK 19
+#define KERNEL_TYPE_IFNAME 41
+
+/* Append to the batch: all rules, whose own sets get ids from next_set on (-ENOMEM), and the
+ * contents of `reserved`. */
+int rules_put(struct firewall *fw, uint32_t next_set);
+void reserved_put(struct firewall *fw, const struct firewall_config *config);
+
+/* Finds out what the kernel can do, in a table that is gone afterwards. */
+int firewall_probe(struct firewall *fw);
+
+/* Deletes elements by their keys (key_len bytes each); those that are gone are no error. */
+int elements_delete(struct firewall *fw, const char *set, const uint8_t *keys,
+		    uint8_t key_len, size_t n);
+/* Forgets all staged steps. */
+void staged_drop(struct firewall *fw);
+/* Stages a lease so that all its objects are put there again, whatever is missing. */
+int stage_repair(struct firewall *fw, const struct lease *l, uint64_t now_ms);
+
+/* The userdata of the epoch element, and its key. */
+#define ABOUT_KEY_EPOCH 1U
+size_t about_epoch_userdata(uint64_t epoch_ms, uint8_t buf[ELEMENT_USERDATA_MAX]);

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The rules: a NAT that gives every inside host and port its own external port from the first
+ * packet on; a lease is never a rule.
+ *
+ * pre (dstnat + 5, after an admin's own DNAT): what comes in for a lease.
+ * src (srcnat - 5, before masquerade): with which port LAN hosts go out.
+ *   hairpin: LAN to LAN through the external address
+ *   outsrc: a lease's twin first, then ports that others hold, then claims
+ *   moved: another host has that source port. Two ranges: masquerade leaves a port that
+ *          lies in its range where it is.
+ * learn (srcnat + 10, after masquerade): keeps claims alive while they are used.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_tables.h>
+
+#include "firewall/expr.h"
+#include "firewall/kernel.h"
+
+/* So many new claims a host may make at once and per second: a host that scans from all
+ * its ports must not take those of the others. */
+#define CLAIM_BURST 512
+#define CLAIM_RATE 20
+
+struct rules {
+	struct firewall *fw;
+	uint32_t next_set; /* ids of sets within this batch */
+	struct expr e;
+	int err;
+};
+
+/* The set { tcp, udp } of one rule. */
+static uint32_t put_tcp_udp(struct rules *r)
+{
+	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
+	static const char name[] = "__set%d"; /* the kernel numbers them */
+	uint32_t id = r->next_set++;
+	struct nlmsghdr *nlh = nl_batch_put(&r->fw->batch, NFT_MSG_NEWSET, NLM_F_CREATE);
+	struct nlattr *list;
+
+	if (!nlh)
+		return id;
+	mnl_attr_put_strz(nlh, NFTA_SET_TABLE, r->fw->table);
+	mnl_attr_put_strz(nlh, NFTA_SET_NAME, name);
+	mnl_attr_put_u32(nlh, NFTA_SET_FLAGS,
+			 htonl(NFT_SET_ANONYMOUS | NFT_SET_CONSTANT));
+	mnl_attr_put_u32(nlh, NFTA_SET_KEY_TYPE, htonl(KERNEL_TYPE_PROTO));
+	mnl_attr_put_u32(nlh, NFTA_SET_KEY_LEN, htonl(1));
+	mnl_attr_put_u32(nlh, NFTA_SET_ID, htonl(id));
+
+	nlh = nl_batch_put(&r->fw->batch, NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+	if (!nlh)
+		return id;
+	mnl_attr_put_u32(nlh, NFTA_SET_ELEM_LIST_SET_ID, htonl(id));
+	list = elements_begin(nlh, r->fw->table, name);
+	for (size_t i = 0; i < sizeof(protocols); i++)
+		elements_put(nlh, &(struct kernel_element){.key = &protocols[i],
+							   .key_len = 1});
+	elements_end(nlh, list);
+	return id;
+}
+
+static struct expr *begin(struct rules *r, const char *chain)
+{
+	expr_begin(&r->e, r->fw->table, chain);
+	return &r->e;
+}
+
+static void tcp_udp(struct rules *r, bool is)
+{
+	expr_tcp_udp(&r->e, put_tcp_udp(r), is);
+}
+
+static void end(struct rules *r)
+{
+	int err = expr_finish(&r->e, nl_batch_put(&r->fw->batch, NFT_MSG_NEWRULE,
+						  NLM_F_CREATE | NLM_F_APPEND));
+
+	if (err)
+		r->err = err;
+}
+
+/* proto . port at the fields 0 and 1 */
+static void proto_port(struct expr *e, enum expr_port which)
+{
+	expr_l4proto(e, 0);
+	expr_port(e, which, 1);
+}
+
+/* saddr . proto . port from the field `at` on */
+static void saddr_proto_port(struct expr *e, enum expr_port which, unsigned int at)
+{
+	expr_saddr(e, at);
+	expr_l4proto(e, at + 1);
+	expr_port(e, which, at + 2);
+}
+
+static void pre_dnat(struct rules *r, bool from_lan, bool restricted)
+{
+	struct expr *e = begin(r, "pre");
+
+	expr_ifname(e, EXPR_IIFNAME, from_lan ? "lan" : "wan");
+	expr_nfproto_ipv4(e, true);
+	if (from_lan)
+		expr_daddr_in(e, "wan4");
+	if (restricted) {
+		tcp_udp(r, true); /* nft wants it there when the address comes first */
+		saddr_proto_port(e, EXPR_DPORT, 0);
+		expr_map(e, "leases_from", 0);
+	} else {
+		proto_port(e, EXPR_DPORT);
+		expr_map(e, "leases", 0);
+	}
+	expr_dnat(e, 0, 1);
+	end(r);
+}
+
+/* The more special rule first: its remotes may lead elsewhere than everybody else. */
+static void fill_pre(struct rules *r)
+{
+	pre_dnat(r, false, true);
+	pre_dnat(r, false, false);
+	pre_dnat(r, true, true);
+	pre_dnat(r, true, false);
+}
+
+static void return_unless_ipv4(struct rules *r, const char *chain)
+{
+	struct expr *e = begin(r, chain);
+
+	expr_nfproto_ipv4(e, false);
+	expr_return(e);
+	end(r);
+}
+
+static void fill_src(struct rules *r)
+{
+	struct expr *e;
+
+	return_unless_ipv4(r, "src");
+
+	/* By source address, not by interface: with bridge-nf-call-iptables the inbound
+	 * interface is not the bridge. Without it, inbound connections would match. */
+	e = begin(r, "src");
+	expr_ifname(e, EXPR_OIFNAME, "lan");
+	expr_nfproto_ipv4(e, true);
+	expr_saddr_in(e, "lan4");
+	expr_ct_status(e, IPS_DST_NAT, true);
+	expr_ct_daddr_in(e, "wan4");
+	expr_goto(e, "hairpin");
+	end(r);
+
+	e = begin(r, "src");
+	expr_ifname(e, EXPR_OIFNAME, "wan");
+	expr_nfproto_ipv4(e, true);
+	expr_saddr_in(e, "lan4");
+	tcp_udp(r, true);
+	expr_goto(e, "outsrc");
+	end(r);
+}
+
+/* RFC 4787 REQ-9a: the peer sees the external address and port of the lease; the address is
+ * that to which this flow was sent. */
+static void fill_hairpin(struct rules *r)
+{
+	struct expr *e = begin(r, "hairpin");
+
+	expr_nfproto_ipv4(e, true);
+	tcp_udp(r, true);
+	expr_ct_daddr(e, 0);
+	saddr_proto_port(e, EXPR_SPORT, 4);
+	expr_map(e, "rev", 4);
+	expr_snat(e, 0, 4);
+	end(r);
+
+	e = begin(r, "hairpin");
+	expr_nfproto_ipv4(e, true);
+	expr_masquerade(e);
+	end(r);
+}
+
+static void fill_outsrc(struct rules *r)
+{
+	struct expr *e = begin(r, "outsrc");
+
+	/* A lease's twin. A port alone is enough: masquerade finds the address. */
+	expr_nfproto_ipv4(e, true);
+	tcp_udp(r, true);
+	saddr_proto_port(e, EXPR_SPORT, 0);
+	expr_map(e, "rev", 0);
+	expr_masquerade_port(e, 0);
+	end(r);
+
+	/* Somebody else's lease has that external port. */
+	e = begin(r, "outsrc");
+	expr_nfproto_ipv4(e, true);
+	proto_port(e, EXPR_SPORT);
+	expr_in_set(e, "held", 0);
+	expr_goto(e, "moved");
+	end(r);
+
+	e = begin(r, "outsrc");
+	expr_nfproto_ipv4(e, true);
+	expr_sport_below(e, 1024);
+	expr_return(e);
+	end(r);
+
+	/* Its own claim, before a stranger's: `mine` may be full when `taken` is not. */
+	e = begin(r, "outsrc");
+	expr_nfproto_ipv4(e, true);
+	proto_port(e, EXPR_SPORT);
+	expr_saddr(e, 2);
+	expr_in_set(e, "mine", 0);
+	expr_masquerade(e);
+	end(r);
+
+	e = begin(r, "outsrc");
+	expr_nfproto_ipv4(e, true);
+	proto_port(e, EXPR_SPORT);
+	expr_in_set(e, "taken", 0);
+	expr_goto(e, "moved");
+	end(r);
+
+	e = begin(r, "outsrc");
+	expr_nfproto_ipv4(e, true);
+	expr_saddr(e, 0);
+	expr_over_rate(e, "claimrate", 0, CLAIM_RATE, CLAIM_BURST);
+	expr_masquerade(e);
+	end(r);
+
+	e = begin(r, "outsrc");
+	expr_nfproto_ipv4(e, true);
+	proto_port(e, EXPR_SPORT);
+	expr_saddr(e, 2);
+	expr_set_put(e, EXPR_ADD, "mine", 0);
+	proto_port(e, EXPR_SPORT);
+	expr_set_put(e, EXPR_ADD, "taken", 0);
+	end(r);
+
+	/* Not `return`: a foreign `masquerade random` would choose another port. */
+	e = begin(r, "outsrc");
+	expr_nfproto_ipv4(e, true);
+	expr_masquerade(e);
+	end(r);
+}
+
+static void fill_moved(struct rules *r)
+{
+	struct expr *e = begin(r, "moved");
+
+	expr_nfproto_ipv4(e, true);
+	tcp_udp(r, true);
+	expr_sport_from(e, 49152);
+	expr_masquerade_range(e, 32768, 49151);
+	end(r);
+
+	e = begin(r, "moved");
+	expr_nfproto_ipv4(e, true);
+	tcp_udp(r, true);
+	expr_masquerade_range(e, 49152, 65535);
+	end(r);
+}
+
+static void fill_learn(struct rules *r)
+{
+	struct expr *e;
+
+	return_unless_ipv4(r, "learn");
+
+	begin(r, "learn");
+	expr_nfproto_ipv4(&r->e, true);
+	tcp_udp(r, false);
+	expr_return(&r->e);
+	end(r);
+
+	e = begin(r, "learn");
+	expr_ifname(e, EXPR_OIFNAME, "wan");
+	expr_nfproto_ipv4(e, true);
+	expr_goto(e, "out");
+	end(r);
+}
+
+static void fill_out(struct rules *r)
+{
+	struct expr *e = begin(r, "out");
+
+	/* Held ports need no claim; first, as it is all that a leased flow pays. */
+	expr_nfproto_ipv4(e, true);
+	proto_port(e, EXPR_SPORT);
+	expr_in_set(e, "held", 0);
+	expr_return(e);
+	end(r);
+
+	e = begin(r, "out");
+	expr_nfproto_ipv4(e, true);
+	expr_ct_reply(e);
+	expr_return(e);
+	end(r);
+
+	/* What the router itself sends. */
+	e = begin(r, "out");
+	expr_nfproto_ipv4(e, true);
+	expr_ct_status(e, IPS_SRC_NAT, false);
+	expr_return(e);
+	end(r);
+
+	/* The host that made the claim keeps it; nobody else can. */
+	e = begin(r, "out");
+	expr_nfproto_ipv4(e, true);
+	proto_port(e, EXPR_SPORT);
+	expr_ct_saddr(e, 2);
+	expr_in_set(e, "mine", 0);
+	proto_port(e, EXPR_SPORT);
+	expr_ct_saddr(e, 2);
+	expr_set_put(e, EXPR_UPDATE, "mine", 0);
+	proto_port(e, EXPR_SPORT);
+	expr_set_put(e, EXPR_UPDATE, "taken", 0);
+	end(r);
+}
+
+int rules_put(struct firewall *fw, uint32_t next_set)
+{
+	struct rules r = {.fw = fw, .next_set = next_set};
+
+	fill_pre(&r);
+	fill_src(&r);
+	fill_hairpin(&r);
+	fill_outsrc(&r);
+	fill_moved(&r);
+	fill_learn(&r);
+	fill_out(&r);
+	return r.err;
+}

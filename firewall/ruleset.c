@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The table: its sets and chains, put there or brought to the present form.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter_ipv4.h>
+#include <net/if.h>
+#include <stdio.h> /* libnftnl's headers want FILE */
+#include <stdlib.h>
+#include <string.h>
+
+#include <libnftnl/chain.h>
+#include <libnftnl/set.h>
+#include <libnftnl/udata.h>
+
+#include "base/log.h"
+#include "firewall/kernel.h"
+
+#define TYPE_2(a, b) ((a) << 6 | (b))
+#define TYPE_3(a, b, c) ((a) << 12 | (b) << 6 | (c))
+#define PROTO_PORT TYPE_2(KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT)
+#define IP_PORT TYPE_2(KERNEL_TYPE_IP, KERNEL_TYPE_PORT)
+#define IP_PROTO_PORT TYPE_3(KERNEL_TYPE_IP, KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT)
+#define PROTO_PORT_IP TYPE_3(KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT, KERNEL_TYPE_IP)
+
+#define SET_SIZE (131072 + FIREWALL_SLACK)
+#define CLAIM_MS (2 * 60 * 1000)
+#define CLAIM_HOSTS 4096
+
+enum set_use {
+	SET_PLAIN,
+	SET_LEASES, /* is never deleted */
+};
+
+struct set_spec {
+	const char *name;
+	enum set_use use;
+	uint32_t flags;
+	uint32_t key_type;
+	uint32_t key_len;
+	uint32_t data_type;
+	uint32_t data_len;
+	uint64_t timeout_ms;
+	uint32_t size; /* 0: no limit, as an interval set that is full never empties */
+	uint8_t fields[4]; /* of an interval set with a concatenation */
+	uint8_t n_fields;
+	bool host_order; /* nft has to be told, or cannot print the elements */
+};
+
+#define RANGES (NFT_SET_INTERVAL | NFT_SET_CONCAT)
+
+static const struct set_spec sets[] = {
+	/* The size of `leases` and `disabled` is that of the configuration. */
+	{.name = "leases",
+	 .use = SET_LEASES,
+	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT,
+	 .key_type = PROTO_PORT,
+	 .key_len = 8,
+	 .data_type = IP_PORT,
+	 .data_len = 8,
+	 .size = SET_SIZE},
+	{.name = "leases_from",
+	 .use = SET_LEASES,
+	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT | RANGES,
+	 .key_type = IP_PROTO_PORT,
+	 .key_len = 12,
+	 .data_type = IP_PORT,
+	 .data_len = 8,
+	 .fields = {4, 1, 2},
+	 .n_fields = 3},
+	{.name = "disabled",
+	 .use = SET_LEASES,
+	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT,
+	 .key_type = PROTO_PORT,
+	 .key_len = 8,
+	 .data_type = IP_PORT,
+	 .data_len = 8,
+	 .size = SET_SIZE},
+	{.name = "disabled_from",
+	 .use = SET_LEASES,
+	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT | RANGES,
+	 .key_type = IP_PROTO_PORT,
+	 .key_len = 12,
+	 .data_type = IP_PORT,
+	 .data_len = 8,
+	 .fields = {4, 1, 2},
+	 .n_fields = 3},
+	{.name = "rev",
+	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT,
+	 .key_type = IP_PROTO_PORT,
+	 .key_len = 12,
+	 .data_type = KERNEL_TYPE_PORT,
+	 .data_len = 2,
+	 .size = SET_SIZE},
+	{.name = "held",
+	 .flags = NFT_SET_TIMEOUT,
+	 .key_type = PROTO_PORT,
+	 .key_len = 8,
+	 .size = SET_SIZE},
+	{.name = "owner",
+	 .flags = NFT_SET_TIMEOUT,
+	 .key_type = PROTO_PORT_IP,
+	 .key_len = 12,
+	 .size = SET_SIZE},
+	{.name = "taken",
+	 .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
+	 .key_type = PROTO_PORT,
+	 .key_len = 8,
+	 .timeout_ms = CLAIM_MS,
+	 .size = SET_SIZE},
+	{.name = "mine",
+	 .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
+	 .key_type = PROTO_PORT_IP,
+	 .key_len = 12,
+	 .timeout_ms = CLAIM_MS,
+	 .size = SET_SIZE},
+	{.name = "claimrate",
+	 .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
+	 .key_type = KERNEL_TYPE_IP,
+	 .key_len = 4,
+	 .timeout_ms = CLAIM_MS,
+	 .size = CLAIM_HOSTS},
+	{.name = "reserved",
+	 .flags = RANGES,
+	 .key_type = PROTO_PORT,
+	 .key_len = 8,
+	 .fields = {1, 2},
+	 .n_fields = 2},
+	{.name = "wan",
+	 .key_type = KERNEL_TYPE_IFNAME,
+	 .key_len = IFNAMSIZ,
+	 .host_order = true},
+	{.name = "lan",
+	 .key_type = KERNEL_TYPE_IFNAME,
+	 .key_len = IFNAMSIZ,
+	 .host_order = true},
+	{.name = "wan4", .key_type = KERNEL_TYPE_IP, .key_len = 4},
+	{.name = "lan4",
+	 .flags = NFT_SET_INTERVAL,
+	 .key_type = KERNEL_TYPE_IP,
+	 .key_len = 4},
+	{.name = "about", .key_type = KERNEL_TYPE_MARK, .key_len = 4, .host_order = true},
+};
+#define N_SETS (sizeof(sets) / sizeof(sets[0]))
+
+struct chain_spec {
+	const char *name;
+	const char *type; /* NULL: no base chain */
+	uint32_t hook;
+	int32_t priority;
+};
+
+static const struct chain_spec chains[] = {
+	{"hairpin", NULL, 0, 0},
+	{"outsrc", NULL, 0, 0},
+	{"moved", NULL, 0, 0},
+	{"out", NULL, 0, 0},
+	{"pre", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST + 5},
+	{"src", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 5},
+	{"learn", "filter", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC + 10},
+};
+#define N_CHAINS (sizeof(chains) / sizeof(chains[0]))
+
+/* What of it is there already. */
+enum found { FOUND_NOTHING, FOUND_SAME, FOUND_OTHER };
+
+struct inventory {
+	const char *table;
+	enum found set[N_SETS];
+	enum found chain[N_CHAINS];
+};
+
+static bool same_set(const struct set_spec *spec, const struct nftnl_set *s)
+{
+	return nftnl_set_get_u32(s, NFTNL_SET_FLAGS) == spec->flags &&
+	       nftnl_set_get_u32(s, NFTNL_SET_KEY_TYPE) == spec->key_type &&
+	       nftnl_set_get_u32(s, NFTNL_SET_KEY_LEN) == spec->key_len &&
+	       nftnl_set_get_u32(s, NFTNL_SET_DATA_TYPE) == spec->data_type &&
+	       nftnl_set_get_u32(s, NFTNL_SET_DATA_LEN) == spec->data_len &&
+	       nftnl_set_get_u64(s, NFTNL_SET_TIMEOUT) == spec->timeout_ms;
+}
+
+static int note_set(void *arg, const struct nlmsghdr *nlh)
+{
+	struct inventory *inv = arg;
+	struct nftnl_set *s = nftnl_set_alloc();
+	const char *table, *name;
+
+	if (!s)
+		return -ENOMEM;
+	if (nftnl_set_nlmsg_parse(nlh, s) < 0) {
+		nftnl_set_free(s);
+		return -EBADMSG;
+	}
+	table = nftnl_set_get_str(s, NFTNL_SET_TABLE);
+	name = nftnl_set_get_str(s, NFTNL_SET_NAME);
+	for (size_t i = 0; table && name && i < N_SETS; i++)
+		if (!strcmp(table, inv->table) && !strcmp(name, sets[i].name))
+			inv->set[i] = same_set(&sets[i], s) ? FOUND_SAME : FOUND_OTHER;
+	nftnl_set_free(s);
+	return 0;
+}
+
+static bool same_chain(const struct chain_spec *spec, const struct nftnl_chain *c)
+{
+	const char *type = nftnl_chain_get_str(c, NFTNL_CHAIN_TYPE);
+
+	if (!spec->type || !type)
+		return !spec->type && !type;
+	return !strcmp(type, spec->type) &&
+	       nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM) == spec->hook &&
+	       nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO) == spec->priority;
+}
+
+static int note_chain(void *arg, const struct nlmsghdr *nlh)
+{
+	struct inventory *inv = arg;
+	struct nftnl_chain *c = nftnl_chain_alloc();
+	const char *table, *name;
+
+	if (!c)
+		return -ENOMEM;
+	if (nftnl_chain_nlmsg_parse(nlh, c) < 0) {
+		nftnl_chain_free(c);
+		return -EBADMSG;
+	}
+	table = nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE);
+	name = nftnl_chain_get_str(c, NFTNL_CHAIN_NAME);
+	for (size_t i = 0; table && name && i < N_CHAINS; i++)
+		if (!strcmp(table, inv->table) && !strcmp(name, chains[i].name))
+			inv->chain[i] = same_chain(&chains[i], c) ? FOUND_SAME
+								  : FOUND_OTHER;
+	nftnl_chain_free(c);
+	return 0;
+}
+
+static int take_inventory(struct firewall *fw, struct inventory *inv)
+{
+	uint8_t buf[NL_REQUEST_MAX];
+	struct nlmsghdr *nlh;
+	int err;
+
+	do {
+		memset(inv, 0, sizeof(*inv));
+		inv->table = fw->table;
+		nlh = nl_request(&fw->nl, buf, NFT_MSG_GETSET, NLM_F_DUMP);
+		mnl_attr_put_strz(nlh, NFTA_SET_TABLE, fw->table);
+		err = nl_query(&fw->nl, nlh, note_set, inv);
+		if (err && err != -ENOENT)
+			continue;
+		nlh = nl_request(&fw->nl, buf, NFT_MSG_GETCHAIN, NLM_F_DUMP);
+		err = nl_query(&fw->nl, nlh, note_chain, inv);
+	} while (err == -EINTR);
+	return err == -ENOENT ? 0 : err;
+}
+
+/* Messages */
+
+static void put_table(struct firewall *fw)
+{
+	struct nlmsghdr *nlh = nl_batch_put(&fw->batch, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+
+	if (!nlh)
+		return;
+	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, fw->table);
+	mnl_attr_put_u32(nlh, NFTA_TABLE_FLAGS, 0);
+}
+
+/* Sets, chains and rules are named by two strings, the table's first, in this order. */
+static void put_named(struct firewall *fw, uint16_t type, uint16_t table_attr,
+		      uint16_t name_attr, const char *name)
+{
+	struct nlmsghdr *nlh = nl_batch_put(&fw->batch, type, 0);
+
+	if (!nlh)
+		return;
+	mnl_attr_put_strz(nlh, table_attr, fw->table);
+	mnl_attr_put_strz(nlh, name_attr, name);
+}
+
+static int put_set(struct firewall *fw, const struct set_spec *spec, uint32_t id,
+		   uint32_t size)
+{
+	/* nft's TLV for the byte order of keys: 1, an int, is the host's. */
+	uint8_t host_order[2 + sizeof(uint32_t)] = {NFTNL_UDATA_SET_KEYBYTEORDER,
+						    sizeof(uint32_t)};
+	struct nftnl_set *s = nftnl_set_alloc();
+	struct nlmsghdr *nlh;
+	int err = s ? 0 : -ENOMEM;
+
+	memcpy(host_order + 2, &(uint32_t){1}, sizeof(uint32_t));
+	if (!err && (nftnl_set_set_str(s, NFTNL_SET_TABLE, fw->table) ||
+		     nftnl_set_set_str(s, NFTNL_SET_NAME, spec->name)))
+		err = -ENOMEM;
+	nlh = err ? NULL : nl_batch_put(&fw->batch, NFT_MSG_NEWSET, NLM_F_CREATE);
+	if (!nlh) {
+		if (s)
+			nftnl_set_free(s);
+		return -ENOMEM;
+	}
+	nftnl_set_set_u32(s, NFTNL_SET_FAMILY, NFPROTO_INET);
+	nftnl_set_set_u32(s, NFTNL_SET_ID, id);
+	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, spec->flags);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, spec->key_type);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, spec->key_len);
+	if (spec->flags & NFT_SET_MAP) {
+		nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, spec->data_type);
+		nftnl_set_set_u32(s, NFTNL_SET_DATA_LEN, spec->data_len);
+	}
+	if (spec->timeout_ms)
+		nftnl_set_set_u64(s, NFTNL_SET_TIMEOUT, spec->timeout_ms);
+	if (size)
+		nftnl_set_set_u32(s, NFTNL_SET_DESC_SIZE, size);
+	if (spec->n_fields)
+		nftnl_set_set_data(s, NFTNL_SET_DESC_CONCAT, spec->fields,
+				   spec->n_fields);
+	if (spec->host_order)
+		nftnl_set_set_data(s, NFTNL_SET_USERDATA, host_order, sizeof(host_order));
+	nftnl_set_nlmsg_build_payload(nlh, s);
+	nftnl_set_free(s);
+	return 0;
+}
+
+static void put_chain(struct firewall *fw, const struct chain_spec *spec)
+{
+	struct nlmsghdr *nlh = nl_batch_put(&fw->batch, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+	struct nlattr *hook;
+
+	if (!nlh)
+		return;
+	mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, fw->table);
+	mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, spec->name);
+	if (!spec->type)
+		return;
+	hook = mnl_attr_nest_start(nlh, NFTA_CHAIN_HOOK);
+	mnl_attr_put_u32(nlh, NFTA_HOOK_HOOKNUM, htonl(spec->hook));
+	mnl_attr_put_u32(nlh, NFTA_HOOK_PRIORITY, htonl((uint32_t)spec->priority));
+	mnl_attr_nest_end(nlh, hook);
+	mnl_attr_put_u32(nlh, NFTA_CHAIN_POLICY, htonl(NF_ACCEPT));
+	mnl_attr_put_strz(nlh, NFTA_CHAIN_TYPE, spec->type);
+}
+
+/* Everything together */
+
+/* Out of the way goes what cannot be changed where it stands. */
+static int clear(struct firewall *fw, const struct inventory *inv)
+{
+	for (size_t i = 0; i < N_SETS; i++)
+		if (inv->set[i] == FOUND_OTHER && sets[i].use == SET_LEASES) {
+			log_error("firewall: map %s of table inet %s has another form; "
+				  "remove the table with portreeved --remove",
+				  sets[i].name, fw->table);
+			return -EEXIST;
+		}
+	for (size_t i = 0; i < N_CHAINS; i++)
+		if (inv->chain[i] != FOUND_NOTHING)
+			put_named(fw, NFT_MSG_DELRULE, NFTA_RULE_TABLE, NFTA_RULE_CHAIN,
+				  chains[i].name);
+	for (size_t i = 0; i < N_CHAINS; i++)
+		if (inv->chain[i] == FOUND_OTHER)
+			put_named(fw, NFT_MSG_DELCHAIN, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME,
+				  chains[i].name);
+	for (size_t i = 0; i < N_SETS; i++)
+		if (inv->set[i] == FOUND_OTHER)
+			put_named(fw, NFT_MSG_DELSET, NFTA_SET_TABLE, NFTA_SET_NAME,
+				  sets[i].name);
+	return 0;
+}
+
+static void put_epoch(struct firewall *fw, uint64_t now_ms)
+{
+	uint8_t userdata[ELEMENT_USERDATA_MAX];
+	uint32_t key = ABOUT_KEY_EPOCH;
+	struct kernel_element e = {
+		.key = &key, .key_len = sizeof(key), .userdata = userdata};
+
+	e.userdata_len = (uint8_t)about_epoch_userdata(now_ms, userdata);
+	/* One that is there stays as it is. */
+	element_message(&fw->batch, fw->table, "about", NFT_MSG_NEWSETELEM, NLM_F_CREATE,
+			&e);
+}
+
+int firewall_install(struct firewall *fw, const struct firewall_config *config)
+{
+	struct inventory inv;
+	int err = take_inventory(fw, &inv);
+
+	if (err)
+		return err;
+	nl_batch_begin(&fw->batch);
+	put_table(fw);
+	err = clear(fw, &inv);
+	if (err)
+		return err;
+	for (size_t i = 0; i < N_SETS && !err; i++) {
+		bool limited = sets[i].use == SET_LEASES && sets[i].size;
+
+		err = put_set(fw, &sets[i], (uint32_t)i + 1,
+			      limited ? config->max_leases + FIREWALL_SLACK
+				      : sets[i].size);
+	}
+	put_epoch(fw, config->now_ms);
+	reserved_put(fw, config);
+	for (size_t i = 0; i < N_CHAINS; i++)
+		put_chain(fw, &chains[i]);
+	if (!err)
+		err = rules_put(fw, N_SETS + 1);
+	if (err)
+		return err;
+	return nl_commit_whole(&fw->nl, &fw->batch);
+}
+
+int firewall_remove(struct firewall *fw)
+{
+	struct nlmsghdr *nlh;
+	int err;
+
+	nl_batch_begin(&fw->batch);
+	nlh = nl_batch_put(&fw->batch, NFT_MSG_DELTABLE, 0);
+	if (!nlh)
+		return -ENOMEM;
+	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, fw->table);
+	err = nl_commit_whole(&fw->nl, &fw->batch);
+	return err == -ENOENT ? 0 : err;
+}

@@ -1,1 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+noinst_LIBRARIES += libcli.a
+libcli_a_SOURCES = cli/cli.c cli/cli.h cli/client.c cli/client.h cli/delete.c cli/list.c \
+	cli/status.c cli/table.c cli/table.h
+
+bin_PROGRAMS += portreeve
+portreeve_SOURCES = cli/main.c
+portreeve_LDADD = libcli.a libbase.a $(JANSSON_LIBS)
+
+check_LIBRARIES += libcli_san.a
+libcli_san_a_SOURCES = $(libcli_a_SOURCES)
+libcli_san_a_CFLAGS = $(UNIT_CFLAGS)
+
+check_PROGRAMS += tests/unit/test_cli_table tests/unit/test_cli
+tests_unit_test_cli_table_SOURCES = tests/unit/test_cli_table.c
+tests_unit_test_cli_table_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cli_table_LDADD = libcli_san.a libbase_san.a $(JANSSON_LIBS) $(UNIT_LIBS)
+tests_unit_test_cli_SOURCES = tests/unit/test_cli.c
+tests_unit_test_cli_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cli_LDADD = libcli_san.a libbase_san.a $(JANSSON_LIBS) $(UNIT_LIBS)
+
+dist_man_MANS += doc/portreeve.1

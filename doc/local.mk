@@ -1,1 +1,1 @@
-# SPDX-License-Identifier: GPL-2.0-or-later
+# The sources of doc/.

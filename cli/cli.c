@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "cli/table.h"
+#include "config.h"
+
+static const char help[] =
+	"usage: portreeve [--runtime-dir DIR] [--json] COMMAND\n"
+	"\n"
+	"commands:\n"
+	"  list          the open ports: where they lead, who asked, how long\n"
+	"  status        the daemon, its networks and its processes\n"
+	"  delete PORT   closes a port now (for root); PORT is udp/3074, 3074/udp, or\n"
+	"                3074 for both protocols\n"
+	"  help          this text\n"
+	"\n"
+	"options, before or after the command:\n"
+	"  --json              for scripts\n"
+	"  --remote PREFIX     delete: only the lease for that remote address or prefix\n"
+	"  --runtime-dir DIR   where portreeved's control socket is\n"
+	"                      [" RUNSTATEDIR "/portreeve]\n"
+	"  --help, --version\n"
+	"\n"
+	"exit codes: 0 done, 1 no such port, 64 usage, 69 portreeved cannot be reached,\n"
+	"77 not allowed. The manual: man portreeve\n";
+
+static const struct cli_command {
+	const char *name;
+	int (*run)(struct cli *cli, int argc, char **argv);
+} commands[] = {
+	{"list", cli_list},
+	{"status", cli_status},
+	{"delete", cli_delete},
+};
+
+int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("portreeve: ", cli->err);
+	va_start(ap, fmt);
+	vfprintf(cli->err, fmt, ap);
+	va_end(ap);
+	fputc('\n', cli->err);
+	return (int)code;
+}
+
+int cli_fail_client(const struct cli *cli, int err)
+{
+	const char *dir = cli->runtime_dir;
+
+	switch (err) {
+	case -EACCES:
+	case -EPERM:
+		return cli_fail(
+			cli, CLI_NOT_ALLOWED,
+			"%s/control: permission denied; run it as root or as a member "
+			"of the group portreeve",
+			dir);
+	case -ETIMEDOUT:
+		return cli_fail(cli, CLI_UNREACHABLE,
+				"portreeved does not answer; see its log, or restart it: "
+				"systemctl restart portreeve");
+	case -ECONNRESET:
+	case -EBADMSG:
+		return cli_fail(cli, CLI_UNREACHABLE,
+				"portreeved %s; see its log: journalctl -u portreeve",
+				err == -EBADMSG ? "answered with what is no varlink"
+						: "hung up before it answered");
+	case -ENAMETOOLONG:
+		return cli_fail(cli, CLI_USAGE,
+				"--runtime-dir %s: too long for the path of a socket",
+				dir);
+	case -ENOMEM:
+		return cli_fail(cli, CLI_FAILED,
+				"out of memory; free some and try again");
+	default:
+		return cli_fail(
+			cli, CLI_UNREACHABLE,
+			"%s/control: %s; is portreeved running? Try: systemctl start "
+			"portreeve",
+			dir, strerror(-err));
+	}
+}
+
+int cli_fail_reply(const struct cli *cli, const struct client_reply *reply)
+{
+	char text[256], what[256];
+
+	if (strcmp(reply->error, "org.portreeve.NotAllowed") == 0)
+		return cli_fail(cli, CLI_NOT_ALLOWED,
+				"that is for root; try it with sudo");
+	if (strcmp(reply->error, "org.portreeve.NotFound") == 0)
+		return cli_fail(cli, CLI_NOT_FOUND, "no such lease; see portreeve list");
+	if (strcmp(reply->error, "org.portreeve.TooMany") == 0)
+		return cli_fail(cli, CLI_USAGE,
+				"more leases than %lld; name one with --remote",
+				cli_number(reply->parameters, "limit"));
+	if (strcmp(reply->error, "org.portreeve.Failed") == 0)
+		return cli_fail(
+			cli, CLI_FAILED,
+			"portreeved refused: %s; see its log: journalctl -u portreeve",
+			text_safe(cli_text(reply->parameters, "text"), text,
+				  sizeof(text)));
+	return cli_fail(
+		cli, CLI_FAILED,
+		"portreeved answered %s; it may be of another version, restart it: "
+		"systemctl restart portreeve",
+		text_safe(reply->error, what, sizeof(what)));
+}
+
+int cli_connect(const struct cli *cli, struct client **out)
+{
+	char path[4096];
+	int n = snprintf(path, sizeof(path), "%s/control", cli->runtime_dir);
+	int err = n < 0 || n >= (int)sizeof(path)
+			  ? -ENAMETOOLONG
+			  : client_open(path, cli->timeout_ms, out);
+
+	return err ? cli_fail_client(cli, err) : CLI_OK;
+}
+
+int cli_call(const struct cli *cli, const char *method, json_t *parameters, json_t **out)
+{
+	struct client_reply reply;
+	struct client *cl = NULL;
+	int code = cli_connect(cli, &cl), err;
+
+	if (code) {
+		json_decref(parameters);
+		return code;
+	}
+	err = client_call(cl, method, parameters, false);
+	if (!err)
+		err = client_next(cl, &reply);
+	client_close(cl);
+	if (err)
+		return cli_fail_client(cli, err);
+	if (reply.error[0]) {
+		code = cli_fail_reply(cli, &reply);
+		json_decref(reply.parameters);
+		return code;
+	}
+	*out = reply.parameters;
+	return CLI_OK;
+}
+
+int cli_print_json(const struct cli *cli, const json_t *value)
+{
+	if (json_dumpf(value, cli->out, JSON_COMPACT) || fputc('\n', cli->out) == EOF)
+		return cli_fail(cli, CLI_OUTPUT, "standard output: %s", strerror(errno));
+	return CLI_OK;
+}
+
+const char *cli_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+long long cli_number(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_integer(value) ? json_integer_value(value) : -1;
+}
+
+enum option_value {
+	OPTION_DIR = 256,
+	OPTION_JSON,
+	OPTION_REMOTE,
+	OPTION_HELP,
+	OPTION_VERSION
+};
+
+static const struct option options[] = {
+	{"runtime-dir", required_argument, NULL, OPTION_DIR},
+	{"json", no_argument, NULL, OPTION_JSON},
+	{"remote", required_argument, NULL, OPTION_REMOTE},
+	{"help", no_argument, NULL, OPTION_HELP},
+	{"version", no_argument, NULL, OPTION_VERSION},
+	{NULL, 0, NULL, 0},
+};
+
+/* getopt's own messages know no remedy. */
+static int options_fail(const struct cli *cli, int argc, char **argv, bool missing)
+{
+	const char *what = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+	char text[256];
+
+	return cli_fail(cli, CLI_USAGE, "%s %s; see portreeve help",
+			text_safe(what, text, sizeof(text)),
+			missing ? "needs a value" : "is no option of portreeve");
+}
+
+/* -1: go on with the command; else the exit code. */
+static int options_parse(struct cli *cli, int argc, char **argv)
+{
+	int c;
+
+	optind = 0; /* from the start, also the second time */
+	while ((c = getopt_long(argc, argv, ":hV", options, NULL)) != -1) {
+		switch (c) {
+		case OPTION_DIR:
+			cli->runtime_dir = optarg;
+			break;
+		case OPTION_JSON:
+			cli->json = true;
+			break;
+		case OPTION_REMOTE:
+			cli->remote = optarg;
+			break;
+		case 'h':
+		case OPTION_HELP:
+			fputs(help, cli->out);
+			return CLI_OK;
+		case 'V':
+		case OPTION_VERSION:
+			fputs("portreeve " PACKAGE_VERSION "\n", cli->out);
+			return CLI_OK;
+		default:
+			return options_fail(cli, argc, argv, c == ':');
+		}
+	}
+	return -1;
+}
+
+static int command_run(struct cli *cli, int argc, char **argv)
+{
+	char text[256];
+
+	if (!argc)
+		return cli_fail(cli, CLI_USAGE,
+				"no command; try portreeve list, or portreeve help");
+	if (strcmp(argv[0], "help") == 0) {
+		fputs(help, cli->out);
+		return CLI_OK;
+	}
+	if (cli->remote && strcmp(argv[0], "delete") != 0)
+		return cli_fail(cli, CLI_USAGE,
+				"--remote is for delete; see portreeve help");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(argv[0], commands[i].name) == 0)
+			return commands[i].run(cli, argc - 1, argv + 1);
+	return cli_fail(cli, CLI_USAGE,
+			"%s is no command of portreeve; see portreeve help",
+			text_safe(argv[0], text, sizeof(text)));
+}
+
+int cli_run(struct cli *cli, int argc, char **argv)
+{
+	int code;
+
+	cli->runtime_dir = RUNSTATEDIR "/portreeve";
+	code = options_parse(cli, argc, argv);
+	if (code < 0)
+		code = command_run(cli, argc - optind, argv + optind);
+	if (fflush(cli->out) && !code)
+		code = cli_fail(cli, CLI_OUTPUT, "standard output: %s", strerror(errno));
+	return code;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The portreeve command: what its parts share. Knows the control socket and nothing else of
+ * the daemon.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "cli/client.h"
+
+/* The exit codes are stable for scripts (sysexits.h, where that has one). */
+enum cli_exit {
+	CLI_OK = 0,
+	CLI_NOT_FOUND = 1,
+	CLI_USAGE = 64,
+	CLI_UNREACHABLE = 69,
+	CLI_FAILED = 70, /* portreeved refused, or answered what we do not know */
+	CLI_OUTPUT = 74,
+	CLI_NOT_ALLOWED = 77,
+};
+
+struct cli {
+	FILE *out;
+	FILE *err;
+	size_t columns; /* width of the terminal */
+	bool colour;
+	int timeout_ms;
+	/* From the command line. */
+	const char *runtime_dir;
+	const char *remote; /* or NULL */
+	bool json;
+};
+
+/* Runs one command line; the first four fields and the time limit are set. */
+int cli_run(struct cli *cli, int argc, char **argv);
+
+/* The commands; argv without the name of the command. */
+int cli_list(struct cli *cli, int argc, char **argv);
+int cli_status(struct cli *cli, int argc, char **argv);
+int cli_delete(struct cli *cli, int argc, char **argv);
+
+/* "portreeve: ..." in one line on stderr; returns the code. */
+int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* What failed with that error of client_*(), with its remedy. */
+int cli_fail_client(const struct cli *cli, int err);
+/* A varlink error that the command does not know itself. */
+int cli_fail_reply(const struct cli *cli, const struct client_reply *reply);
+
+int cli_connect(const struct cli *cli, struct client **out);
+/* One call, one reply, which has no error; takes the parameters over. CLI_OK or what was
+ * printed; the reply's parameters are the caller's. */
+int cli_call(const struct cli *cli, const char *method, json_t *parameters, json_t **out);
+/* Prints JSON and a new line. */
+int cli_print_json(const struct cli *cli, const json_t *value);
+
+/* One lease in a few words, as "udp/3074 to 192.168.1.20:3074 (pcp+upnp)". */
+const char *cli_lease_text(const json_t *lease, char *buf, size_t size);
+
+/* A member of an object as text; "" where it is none. */
+const char *cli_text(const json_t *object, const char *key);
+/* A member of an object as number; -1 where it is none. */
+long long cli_number(const json_t *object, const char *key);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "base/addr.h"
+#include "base/portset.h"
+#include "cli/cli.h"
+#include "cli/table.h"
+
+/* One line for each lease that has ended. */
+static int print_deleted(const struct cli *cli, const json_t *reply)
+{
+	const json_t *leases = json_object_get(reply, "leases"), *lease;
+	char text[512];
+	size_t i;
+
+	json_array_foreach(leases, i, lease) fprintf(
+		cli->out, "deleted %s\n", cli_lease_text(lease, text, sizeof(text)));
+	if (!json_array_size(leases))
+		fprintf(cli->out, "deleted %lld\n", cli_number(reply, "deleted"));
+	return CLI_OK;
+}
+
+static int delete_fail(const struct cli *cli, const struct client_reply *reply,
+		       const char *port)
+{
+	if (strcmp(reply->error, "org.portreeve.NotFound") == 0)
+		return cli_fail(cli, CLI_NOT_FOUND,
+				"no lease on %s%s%s; see portreeve list", port,
+				cli->remote ? " from " : "",
+				cli->remote ? cli->remote : "");
+	if (strcmp(reply->error, "org.portreeve.NotAllowed") == 0)
+		return cli_fail(cli, CLI_NOT_ALLOWED,
+				"only root may delete; try: sudo portreeve delete %s",
+				port);
+	return cli_fail_reply(cli, reply);
+}
+
+static int delete_run(const struct cli *cli, json_t *parameters, const char *port)
+{
+	struct client_reply reply;
+	struct client *cl = NULL;
+	int code = cli_connect(cli, &cl), err;
+
+	if (code) {
+		json_decref(parameters);
+		return code;
+	}
+	err = client_call(cl, "org.portreeve.Delete", parameters, false);
+	if (!err)
+		err = client_next(cl, &reply);
+	client_close(cl);
+	if (err)
+		return cli_fail_client(cli, err);
+	if (reply.error[0])
+		code = delete_fail(cli, &reply, port);
+	else if (cli->json)
+		code = cli_print_json(cli, reply.parameters);
+	else
+		code = print_deleted(cli, reply.parameters);
+	json_decref(reply.parameters);
+	return code;
+}
+
+int cli_delete(struct cli *cli, int argc, char **argv)
+{
+	struct port_range range;
+	struct prefix remote;
+	char text[256];
+	json_t *parameters;
+
+	if (argc != 1)
+		return cli_fail(cli, CLI_USAGE,
+				"delete takes one port, as udp/3074; got %s",
+				argc ? "several" : "none");
+	text_safe(argv[0], text, sizeof(text));
+	if (port_range_parse(argv[0], &range) || !range.first)
+		return cli_fail(
+			cli, CLI_USAGE,
+			"%s is no port; write udp/3074, or 3074 for both protocols",
+			text);
+	if (range.first != range.last)
+		return cli_fail(cli, CLI_USAGE,
+				"%s is a range; delete takes one port at a time", text);
+	if (cli->remote && prefix_parse(cli->remote, &remote))
+		return cli_fail(
+			cli, CLI_USAGE,
+			"--remote %s: no address or prefix; write 11.0.0.2 or 11.0.0.0/24",
+			text_safe(cli->remote, text, sizeof(text)));
+	parameters = json_pack("{s:s?,s:i,s:s?}", "protocol",
+			       range.tcp && range.udp ? NULL
+			       : range.tcp            ? "tcp"
+						      : "udp",
+			       "external_port", (int)range.first, "remote", cli->remote);
+	return delete_run(cli, parameters, text);
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/duration.h"
+#include "cli/cli.h"
+#include "cli/table.h"
+
+#define LIST_BY_COLUMNS 16
+
+/* A lease is kept as its text, since 131,072 JSON trees would fill a small router. */
+struct row {
+	unsigned int rank; /* protocol and port, as they are sorted */
+	char *json;
+};
+
+struct rows {
+	struct row *row;
+	size_t n;
+	size_t room;
+};
+
+static void rows_free(struct rows *rows)
+{
+	for (size_t i = 0; i < rows->n; i++)
+		free(rows->row[i].json);
+	free(rows->row);
+}
+
+static int rows_add(struct rows *rows, const json_t *lease)
+{
+	long long port = cli_number(lease, "external_port");
+	bool udp = strcmp(cli_text(lease, "protocol"), "udp") == 0;
+	char *text;
+
+	if (port < 0 || port > 65535)
+		return -EBADMSG;
+	if (rows->n == rows->room) {
+		size_t room = rows->room ? 2 * rows->room : 256;
+		struct row *row = realloc(rows->row, room * sizeof(*row));
+
+		if (!row)
+			return -ENOMEM;
+		rows->row = row;
+		rows->room = room;
+	}
+	text = json_dumps(lease, JSON_COMPACT);
+	if (!text)
+		return -ENOMEM;
+	rows->row[rows->n++] = (struct row){
+		.rank = (udp ? 65536U : 0U) + (unsigned int)port,
+		.json = text,
+	};
+	return 0;
+}
+
+static int rows_take(struct rows *rows, const json_t *parameters)
+{
+	const json_t *leases = json_object_get(parameters, "leases"), *lease;
+	size_t i;
+	int err;
+
+	if (!json_is_array(leases))
+		return -EBADMSG;
+	json_array_foreach(leases, i, lease)
+	{
+		err = rows_add(rows, lease);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* CLI_OK, or the code of what was printed. */
+static int rows_read(const struct cli *cli, struct client *cl, struct rows *rows)
+{
+	struct client_reply reply;
+	int err = client_call(cl, "org.portreeve.List", NULL, true);
+
+	do {
+		if (!err)
+			err = client_next(cl, &reply);
+		if (err)
+			return cli_fail_client(cli, err);
+		if (reply.error[0]) {
+			int code = cli_fail_reply(cli, &reply);
+
+			json_decref(reply.parameters);
+			return code;
+		}
+		err = rows_take(rows, reply.parameters);
+		json_decref(reply.parameters);
+	} while (!err && reply.continues);
+	return err ? cli_fail_client(cli, err) : CLI_OK;
+}
+
+/* Those of one port, with different remotes, in an order that is at least always the same. */
+static int row_compare(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	return strcmp(x->json, y->json);
+}
+
+static void join_claims(const json_t *lease, char *buf, size_t size)
+{
+	const json_t *claims = json_object_get(lease, "claims"), *claim;
+	size_t i, used = 0;
+
+	buf[0] = '\0';
+	json_array_foreach(claims, i, claim)
+	{
+		const char *name = json_string_value(claim);
+		int n = snprintf(buf + used, size - used, "%s%s", used ? "+" : "",
+				 name ? name : "?");
+
+		if (n < 0 || (size_t)n >= size - used)
+			return;
+		used += (size_t)n;
+	}
+}
+
+static void inside_text(const json_t *lease, char *buf, size_t size)
+{
+	const char *addr = cli_text(lease, "internal_address");
+
+	snprintf(buf, size, strchr(addr, ':') ? "[%s]:%lld" : "%s:%lld", addr,
+		 cli_number(lease, "internal_port"));
+}
+
+const char *cli_lease_text(const json_t *lease, char *buf, size_t size)
+{
+	const char *remote = cli_text(lease, "remote");
+	char inside[128], claims[128], text[512];
+
+	inside_text(lease, inside, sizeof(inside));
+	join_claims(lease, claims, sizeof(claims));
+	snprintf(text, sizeof(text), "%s/%lld to %s%s%s (%s)",
+		 cli_text(lease, "protocol"), cli_number(lease, "external_port"), inside,
+		 *remote ? " only from " : "", remote, claims);
+	return text_safe(text, buf, size);
+}
+
+#define LIST_COLUMNS 6
+#define LIST_CELL 768
+
+struct cells {
+	char text[LIST_COLUMNS][LIST_CELL];
+	const char *cell[LIST_COLUMNS];
+};
+
+static void seconds_text(const json_t *lease, const char *key, char *buf, size_t size)
+{
+	long long s = cli_number(lease, key);
+	char text[DURATION_TEXT];
+
+	snprintf(buf, size, "%s", s < 0 ? "-" : duration_text((uint64_t)s, text));
+}
+
+static void description_text(const json_t *lease, char *buf, size_t size)
+{
+	bool disabled = json_is_false(json_object_get(lease, "enabled"));
+	const char *remote = cli_text(lease, "remote");
+	const char *what = cli_text(lease, "description");
+	const char *end = *what && (disabled || *remote) ? "; " : "";
+
+	snprintf(buf, size, "%s%s%s%s%s%s", disabled ? "disabled" : "",
+		 disabled && *remote ? ", " : "", *remote ? "only from " : "", remote,
+		 end, what);
+}
+
+/* All texts are the daemon's, some of them first a client's: made safe here. */
+static void cells_fill(struct cells *c, const json_t *lease)
+{
+	char raw[LIST_COLUMNS][LIST_CELL];
+
+	snprintf(raw[0], LIST_CELL, "%s/%lld", cli_text(lease, "protocol"),
+		 cli_number(lease, "external_port"));
+	inside_text(lease, raw[1], LIST_CELL);
+	join_claims(lease, raw[2], LIST_CELL);
+	seconds_text(lease, "age_s", raw[3], LIST_CELL);
+	seconds_text(lease, "remaining_s", raw[4], LIST_CELL);
+	description_text(lease, raw[5], LIST_CELL);
+	for (size_t i = 0; i < LIST_COLUMNS; i++)
+		c->cell[i] = text_safe(raw[i], c->text[i], LIST_CELL);
+}
+
+static int rows_print(const struct cli *cli, const struct rows *rows)
+{
+	static const char *const heading[] = {"PORT", "TO",   "BY",
+					      "AGE",  "LEFT", "DESCRIPTION"};
+	struct table table;
+	struct cells cells;
+
+	if (!rows->n) {
+		fputs("No leases.\n", cli->out);
+		return CLI_OK;
+	}
+	table_init(&table, heading, LIST_COLUMNS);
+	table.max[2] = LIST_BY_COLUMNS;
+	for (int print = 0; print < 2; print++) {
+		if (print)
+			table_print_heading(&table, cli->out, cli->columns, cli->colour);
+		for (size_t i = 0; i < rows->n; i++) {
+			json_t *lease = json_loads(rows->row[i].json, 0, NULL);
+
+			if (!lease)
+				return cli_fail_client(cli, -ENOMEM);
+			cells_fill(&cells, lease);
+			json_decref(lease);
+			if (print)
+				table_print(&table, cli->out, cli->columns, cells.cell);
+			else
+				table_measure(&table, cells.cell);
+		}
+	}
+	return CLI_OK;
+}
+
+static void rows_print_json(const struct cli *cli, const struct rows *rows)
+{
+	fputs("{\"leases\":[", cli->out);
+	for (size_t i = 0; i < rows->n; i++)
+		fprintf(cli->out, "%s\n%s", i ? "," : "", rows->row[i].json);
+	fputs(rows->n ? "\n]}\n" : "]}\n", cli->out);
+}
+
+int cli_list(struct cli *cli, int argc, char **argv)
+{
+	struct rows rows = {0};
+	struct client *cl = NULL;
+	int code;
+
+	(void)argv;
+	if (argc)
+		return cli_fail(cli, CLI_USAGE,
+				"list takes no arguments; see portreeve help");
+	code = cli_connect(cli, &cl);
+	if (!code)
+		code = rows_read(cli, cl, &rows);
+	client_close(cl);
+	if (!code) {
+		if (rows.n)
+			qsort(rows.row, rows.n, sizeof(rows.row[0]), row_compare);
+		if (cli->json)
+			rows_print_json(cli, &rows);
+		else
+			code = rows_print(cli, &rows);
+	}
+	rows_free(&rows);
+	return code;
+}

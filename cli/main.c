@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+#define CLI_TIMEOUT_MS 5000
+#define CLI_COLUMNS 80
+#define CLI_COLUMNS_MAX 1000
+
+/* COLUMNS, else what the terminal says, else 80. */
+static size_t columns_find(void)
+{
+	const char *wish = getenv("COLUMNS");
+	struct winsize size = {0};
+	long n = wish ? strtol(wish, NULL, 10) : 0;
+
+	if (n <= 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+		n = size.ws_col;
+	if (n <= 0)
+		return CLI_COLUMNS;
+	return n > CLI_COLUMNS_MAX ? CLI_COLUMNS_MAX : (size_t)n;
+}
+
+/* https://no-color.org: any value but an empty one. */
+static bool colour_wanted(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(no && *no) &&
+	       !(term && strcmp(term, "dumb") == 0);
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = {
+		.out = stdout,
+		.err = stderr,
+		.columns = columns_find(),
+		.colour = colour_wanted(),
+		.timeout_ms = CLI_TIMEOUT_MS,
+	};
+
+	return cli_run(&cli, argc, argv);
+}

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whole command lines against a daemon that answers what it is told. */
+#include <errno.h>
+#include <jansson.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cli/cli.h"
+
+struct fixture {
+	char dir[32];
+	char call[4096]; /* what the daemon was asked */
+	char *out;
+	char *err;
+	size_t columns;
+	bool colour;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	strcpy(f->dir, "/tmp/portreeve-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	f->columns = 80;
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	rmdir(f->dir);
+	free(f->out);
+	free(f->err);
+	free(f);
+	return 0;
+}
+
+/* Runs "portreeve ARGS --runtime-dir DIR". */
+static int run(struct fixture *f, const char *args)
+{
+	size_t out_len, err_len;
+	struct cli cli = {.columns = f->columns, .colour = f->colour, .timeout_ms = 200};
+	char line[256], *argv[32] = {"portreeve"}, *word, *save;
+	int argc = 1, code;
+
+	free(f->out);
+	free(f->err);
+	cli.out = open_memstream(&f->out, &out_len);
+	cli.err = open_memstream(&f->err, &err_len);
+	snprintf(line, sizeof(line), "%s --runtime-dir %s", args, f->dir);
+	for (word = strtok_r(line, " ", &save); word; word = strtok_r(NULL, " ", &save))
+		argv[argc++] = word;
+	code = cli_run(&cli, argc, argv);
+	fclose(cli.out);
+	fclose(cli.err);
+	if (code) { /* one line, and nothing that a script would take for the answer */
+		assert_string_equal(f->out, "");
+		assert_ptr_equal(strchr(f->err, '\n'), f->err + strlen(f->err) - 1);
+		assert_memory_equal(f->err, "portreeve: ", 11);
+	} else {
+		assert_string_equal(f->err, "");
+	}
+	return code;
+}
+
+/* One connection, one call; it is written to `told`, then the answer is sent. */
+static void daemon_serve(int listener, int told, const char *answer, size_t len,
+			 bool hang)
+{
+	int fd = accept(listener, NULL, NULL);
+	char call[4096];
+	size_t n = 0;
+
+	while (!n || call[n - 1]) {
+		ssize_t got = read(fd, call + n, sizeof(call) - n);
+
+		if (got <= 0)
+			_exit(1);
+		n += (size_t)got;
+	}
+	if (write(told, call, n) != (ssize_t)n)
+		_exit(1);
+	while (len) {
+		ssize_t sent = send(fd, answer, len, MSG_NOSIGNAL);
+
+		if (sent <= 0)
+			_exit(1);
+		answer += sent;
+		len -= (size_t)sent;
+	}
+	if (hang)
+		pause();
+	_exit(0);
+}
+
+static int run_against(struct fixture *f, const char *args, const char *answer,
+		       size_t len, bool hang)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), told[2], code;
+	pid_t pid;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/control", f->dir);
+	assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(pipe(told), 0);
+	pid = fork();
+	if (!pid)
+		daemon_serve(listener, told[1], answer, len, hang);
+	close(listener);
+	close(told[1]);
+	code = run(f, args);
+	memset(f->call, 0, sizeof(f->call));
+	if (read(told[0], f->call, sizeof(f->call) - 1) < 0)
+		f->call[0] = '\0';
+	close(told[0]);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	unlink(addr.sun_path);
+	return code;
+}
+
+static int run_with(struct fixture *f, const char *args, const char *answer)
+{
+	return run_against(f, args, answer, strlen(answer) + 1, false);
+}
+
+#define ERROR(name) "{\"error\":\"" name "\",\"parameters\":{}}"
+#define LEASE(protocol, port, rest)                                                      \
+	"{\"protocol\":\"" protocol "\",\"external_port\":" port                         \
+	",\"internal_address\":\"192.168.1.20\",\"internal_port\":" port "," rest "}"
+#define XBOX                                                                             \
+	LEASE("udp", "3074",                                                             \
+	      "\"remote\":null,\"origin\":\"pcp\",\"claims\":[\"pcp\",\"upnp\"],"        \
+	      "\"description\":\"Xbox\",\"enabled\":true,\"age_s\":12,\"remaining_s\":3588")
+#define WEB                                                                              \
+	LEASE("tcp", "8080",                                                             \
+	      "\"remote\":\"11.0.0.0/24\",\"origin\":\"upnp\",\"claims\":[\"upnp\"],"    \
+	      "\"description\":\"a \\u001b[31mred\\u202e and very long description\","   \
+	      "\"enabled\":false,\"age_s\":90000,\"remaining_s\":null")
+#define TORRENT                                                                           \
+	LEASE("tcp", "6881",                                                              \
+	      "\"remote\":null,\"origin\":\"nat-pmp\",\"claims\":[\"pcp\",\"nat-pmp\","   \
+	      "\"upnp\",\"open-nat\"],\"description\":\"\",\"enabled\":true,\"age_s\":0," \
+	      "\"remaining_s\":61")
+
+static void lists_a_table_for_80_columns(void **state)
+{
+	static const char two[] = "{\"parameters\":{\"leases\":[" XBOX "," WEB
+				  "]},\"continues\":true}\0"
+				  "{\"parameters\":{\"leases\":[" TORRENT "]}}";
+	struct fixture *f = *state;
+
+	assert_int_equal(run_against(f, "list", two, sizeof(two), false), 0);
+	assert_string_equal(f->call, "{\"method\":\"org.portreeve.List\",\"more\":true}");
+	assert_string_equal(
+		f->out,
+		"PORT      TO                 BY                AGE     LEFT     DESCRIPTION\n"
+		"tcp/6881  192.168.1.20:6881  pcp+nat-pmp+upn…  0s      1m 01s\n"
+		"tcp/8080  192.168.1.20:8080  upnp              1d 01h  -        disabled, only …\n"
+		"udp/3074  192.168.1.20:3074  pcp+upnp          12s     59m 48s  Xbox\n");
+}
+
+static void lists_in_full_where_there_is_room(void **state)
+{
+	struct fixture *f = *state;
+
+	f->columns = 200;
+	f->colour = true;
+	assert_int_equal(run_with(f, "list", "{\"parameters\":{\"leases\":[" WEB "]}}"),
+			 0);
+	assert_string_equal(f->out,
+			    "\033[1mPORT      TO                 BY    AGE     LEFT  "
+			    "DESCRIPTION\n\033[0m"
+			    "tcp/8080  192.168.1.20:8080  upnp  1d 01h  -     disabled, "
+			    "only from 11.0.0.0/24; a \\x1b[31mred\xef\xbf\xbd and very "
+			    "long description\n");
+}
+
+static void lists_sorted_json_for_scripts(void **state)
+{
+	struct fixture *f = *state;
+	json_t *want, *got;
+
+	assert_int_equal(run_with(f, "--json list",
+				  "{\"parameters\":{\"leases\":[" XBOX "," TORRENT "]}}"),
+			 0);
+	want = json_loads("{\"leases\":[" TORRENT "," XBOX "]}", 0, NULL);
+	got = json_loads(f->out, 0, NULL);
+	assert_true(json_equal(want, got));
+	json_decref(want);
+	json_decref(got);
+}
+
+static void says_when_there_are_none(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(run_with(f, "list", "{\"parameters\":{\"leases\":[]}}"), 0);
+	assert_string_equal(f->out, "No leases.\n");
+	assert_int_equal(run_with(f, "list --json", "{\"parameters\":{\"leases\":[]}}"),
+			 0);
+	assert_string_equal(f->out, "{\"leases\":[]}\n");
+}
+
+#define STATUS                                                                           \
+	"{\"version\":\"0.1.0\",\"uptime_s\":7384,\"wan\":{\"interface\":\"ppp0\","      \
+	"\"address\":\"11.0.0.2\",\"up\":true},\"lans\":[{\"name\":\"br-lan\","          \
+	"\"address\":\"192.168.1.1\",\"upnp\":true,\"pcp\":true,\"http_port\":49152},"   \
+	"{\"name\":\"br-guest\",\"address\":null,\"upnp\":false,\"pcp\":false,"          \
+	"\"http_port\":null}],\"leases\":{\"count\":12,\"max\":131072},"                 \
+	"\"kernel\":{\"in_place_renewal\":true,\"destroy_element\":true,"                \
+	"\"assumed_61\":false},\"epoch_s\":7384,\"processes\":[{\"role\":\"parent\","    \
+	"\"lan\":null,\"pid\":712,\"user\":\"root\"},{\"role\":\"igd\","                 \
+	"\"lan\":\"br-lan\",\"pid\":714,\"user\":\"portreeve-net\"}]}"
+
+static void tells_the_status(void **state)
+{
+	struct fixture *f = *state;
+	json_t *want, *got;
+
+	assert_int_equal(run_with(f, "status", "{\"parameters\":" STATUS "}"), 0);
+	assert_string_equal(
+		f->out,
+		"● portreeved 0.1.0, up 2h 03m\n"
+		"       WAN: ppp0, 11.0.0.2\n"
+		"       LAN: br-lan, 192.168.1.1; UPnP on port 49152, PCP and NAT-PMP\n"
+		"            br-guest, no address yet; neither UPnP nor PCP\n"
+		"    Leases: 12 of at most 131072\n"
+		"    Kernel: renews leases in place\n"
+		"\n"
+		"PROCESS  LAN     PID  USER\n"
+		"parent   -       712  root\n"
+		"igd      br-lan  714  portreeve-net\n");
+	assert_int_equal(run_with(f, "status --json", "{\"parameters\":" STATUS "}"), 0);
+	want = json_loads(STATUS, 0, NULL);
+	got = json_loads(f->out, 0, NULL);
+	assert_true(json_equal(want, got));
+	json_decref(want);
+	json_decref(got);
+}
+
+static void tells_the_status_of_a_daemon_that_waits(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(
+		run_with(f, "status",
+			 "{\"parameters\":{\"version\":\"1\",\"uptime_s\":1,\"wan\":{"
+			 "\"interface\":null,\"address\":null,\"up\":false},\"lans\":[],"
+			 "\"leases\":{\"count\":0,\"max\":1},\"kernel\":{"
+			 "\"assumed_61\":true},\"processes\":[]}}"),
+		0);
+	assert_string_equal(
+		f->out,
+		"● portreeved 1, up 1s\n"
+		"       WAN: none yet; waiting for a default route\n"
+		"       LAN: none yet; waiting for an interface with a private address\n"
+		"    Leases: 0 of at most 1\n"
+		"    Kernel: renews leases by replacing them (told to take it for a "
+		"6.1)\n");
+}
+
+static void deletes_and_says_what_ended(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(run_with(f, "delete udp/3074",
+				  "{\"parameters\":{\"deleted\":1,\"leases\":[" XBOX
+				  "]}}"),
+			 0);
+	assert_string_equal(
+		f->call,
+		"{\"method\":\"org.portreeve.Delete\",\"parameters\":{\"protocol\":"
+		"\"udp\",\"external_port\":3074,\"remote\":null}}");
+	assert_string_equal(f->out, "deleted udp/3074 to 192.168.1.20:3074 (pcp+upnp)\n");
+	run_with(f, "delete --remote 11.0.0.0/24 8080/tcp --json",
+		 "{\"parameters\":{\"deleted\":1,\"leases\":[" WEB "]}}");
+	assert_string_equal(
+		f->call,
+		"{\"method\":\"org.portreeve.Delete\",\"parameters\":{\"protocol\":"
+		"\"tcp\",\"external_port\":8080,\"remote\":\"11.0.0.0/24\"}}");
+	assert_memory_equal(f->out, "{\"deleted\":1,", 13);
+	assert_int_equal(run_with(f, "delete 8080",
+				  "{\"parameters\":{\"deleted\":1,\"leases\":[" WEB
+				  "]}}"),
+			 0);
+	assert_string_equal(
+		f->call,
+		"{\"method\":\"org.portreeve.Delete\",\"parameters\":{\"protocol\":"
+		"null,\"external_port\":8080,\"remote\":null}}");
+	assert_string_equal(
+		f->out,
+		"deleted tcp/8080 to 192.168.1.20:8080 only from 11.0.0.0/24 (upnp)\n");
+}
+
+static void exits_1_when_there_is_no_such_lease(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(run_with(f, "delete udp/3074", ERROR("org.portreeve.NotFound")),
+			 1);
+	assert_string_equal(f->err,
+			    "portreeve: no lease on udp/3074; see portreeve list\n");
+}
+
+static void exits_77_when_it_may_not(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(run_with(f, "delete 3074", ERROR("org.portreeve.NotAllowed")),
+			 77);
+	assert_string_equal(
+		f->err,
+		"portreeve: only root may delete; try: sudo portreeve delete 3074\n");
+}
+
+static void exits_64_on_what_it_does_not_understand(void **state)
+{
+	static const char *const lines[] = {
+		"",
+		"lst",
+		"list all",
+		"status now",
+		"delete",
+		"delete 1 2",
+		"delete 0",
+		"delete x",
+		"delete -1",
+		"delete 65536",
+		"delete 3-4",
+		"delete icmp/1",
+		"--jsn list",
+		"list --x=1",
+		"list --remote 1.2.3.4",
+		"delete 1 --remote x",
+		"list -q",
+		"l\x1b",
+		"list --json=1",
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		assert_int_equal(run(f, lines[i]), 64);
+		assert_null(strchr(f->err, '\x1b'));
+	}
+}
+
+static void exits_69_when_nobody_is_there(void **state)
+{
+	struct fixture *f = *state;
+	char want[256];
+
+	assert_int_equal(run(f, "list"), 69);
+	snprintf(
+		want, sizeof(want),
+		"portreeve: %s/control: No such file or directory; is portreeved running? Try: "
+		"systemctl start portreeve\n",
+		f->dir);
+	assert_string_equal(f->err, want);
+	assert_int_equal(run(f, "status --json"), 69);
+	assert_int_equal(run(f, "delete udp/1"), 69);
+}
+
+static void exits_69_when_the_daemon_hangs_or_hangs_up(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(run_against(f, "status", "", 0, true), 69);
+	assert_non_null(strstr(f->err, "does not answer"));
+	assert_int_equal(run_against(f, "list", "{\"par", 5, true), 69);
+	assert_non_null(strstr(f->err, "does not answer"));
+	assert_int_equal(run_against(f, "status", "", 0, false), 69);
+	assert_non_null(strstr(f->err, "hung up"));
+	assert_int_equal(run_with(f, "list",
+				  "{\"parameters\":{\"leases\":[]},\"continues\":true}"),
+			 69);
+	assert_non_null(strstr(f->err, "hung up"));
+}
+
+static void exits_69_on_answers_that_are_none(void **state)
+{
+	static const char *const answers[] = {
+		"x",
+		"",
+		"[]",
+		"{\"parameters\":1}",
+		"{\"parameters\":{}}",
+		"{\"parameters\":{\"leases\":[1]}}",
+		"{\"parameters\":{\"leases\":{}}}",
+		"{\"parameters\":{\"leases\":[{\"external_port\":65536}]}}",
+	};
+	struct fixture *f = *state;
+	char *endless;
+
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
+		assert_int_equal(run_with(f, "list", answers[i]), 69);
+	endless = malloc(5000000);
+	memset(endless, ' ', 5000000);
+	assert_int_equal(run_against(f, "list", endless, 5000000, true), 69);
+	free(endless);
+}
+
+static void exits_70_on_errors_that_it_does_not_know(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(run_with(f, "list", ERROR("org.x.\\u001b[1mNew")), 70);
+	assert_non_null(strstr(f->err, "org.x.\\x1b[1mNew"));
+	assert_int_equal(
+		run_with(f, "delete 1",
+			 "{\"error\":\"org.portreeve.Failed\",\"parameters\":{"
+			 "\"reason\":\"kernel\",\"text\":\"the kernel refused\"}}"),
+		70);
+	assert_non_null(strstr(f->err, "the kernel refused"));
+}
+
+static void exits_0_with_help_and_version(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(run(f, "--version"), 0);
+	assert_memory_equal(f->out, "portreeve ", 10);
+	assert_int_equal(run(f, "help"), 0);
+	assert_memory_equal(f->out, "usage: ", 7);
+	assert_int_equal(run(f, "list --help"), 0);
+	for (const char *line = f->out; *line; line = strchr(line, '\n') + 1)
+		assert_in_range(strchr(line, '\n') - line, 0, 80);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(lists_a_table_for_80_columns),
+		TEST(lists_in_full_where_there_is_room),
+		TEST(lists_sorted_json_for_scripts),
+		TEST(says_when_there_are_none),
+		TEST(tells_the_status),
+		TEST(tells_the_status_of_a_daemon_that_waits),
+		TEST(deletes_and_says_what_ended),
+		TEST(exits_1_when_there_is_no_such_lease),
+		TEST(exits_77_when_it_may_not),
+		TEST(exits_64_on_what_it_does_not_understand),
+		TEST(exits_69_when_nobody_is_there),
+		TEST(exits_69_when_the_daemon_hangs_or_hangs_up),
+		TEST(exits_69_on_answers_that_are_none),
+		TEST(exits_70_on_errors_that_it_does_not_know),
+		TEST(exits_0_with_help_and_version),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,1 +1,66 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+noinst_LIBRARIES += libdaemon.a
+libdaemon_a_SOURCES = \
+	daemon/control.c daemon/control.h \
+	daemon/core.c daemon/core.h \
+	daemon/identity.c daemon/identity.h \
+	daemon/ledger.c daemon/ledger.h \
+	daemon/listen.c daemon/listen.h \
+	daemon/notify.c daemon/notify.h \
+	daemon/options.c daemon/options.h \
+	daemon/parent.c daemon/parent.h \
+	daemon/preflight.c daemon/preflight.h \
+	daemon/privileges.c daemon/privileges.h \
+	daemon/role.c daemon/role.h \
+	daemon/sandbox.c daemon/sandbox.h \
+	daemon/setup.c daemon/setup.h \
+	daemon/spawn.c daemon/spawn.h \
+	daemon/topology.c daemon/topology.h \
+	daemon/varlink.c daemon/varlink.h \
+	daemon/workers.c daemon/workers.h
+
+sbin_PROGRAMS += portreeved
+portreeved_SOURCES = daemon/main.c
+portreeved_LDADD = libdaemon.a libpcp.a libfirewall.a libconf.a liblease.a libbase.a \
+	$(NFTNL_LIBS) $(MNL_LIBS) $(EVENT_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) \
+	$(SECCOMP_LIBS) $(CAP_LIBS)
+
+check_LIBRARIES += libdaemon_san.a
+libdaemon_san_a_SOURCES = $(libdaemon_a_SOURCES)
+libdaemon_san_a_CFLAGS = $(UNIT_CFLAGS)
+
+# The interface as a C string, which GetInterfaceDescription answers with.
+EXTRA_DIST += daemon/org.portreeve.varlink
+BUILT_SOURCES += daemon/org.portreeve.varlink.inc
+CLEANFILES += daemon/org.portreeve.varlink.inc
+daemon/org.portreeve.varlink.inc: daemon/org.portreeve.varlink
+	$(AM_V_GEN)$(MKDIR_P) daemon && $(SED) -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' \
+		-e 's/$$/\\n"/' $(srcdir)/daemon/org.portreeve.varlink >$@
+
+check_PROGRAMS += tests/unit/test_hostile
+tests_unit_test_hostile_SOURCES = tests/unit/test_hostile.c tests/unit/fake_firewall.c \
+	tests/unit/fake_firewall.h
+tests_unit_test_hostile_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_hostile_LDADD = libdaemon_san.a liblease_san.a libbase_san.a $(EVENT_LIBS) \
+	$(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_varlink tests/unit/test_control
+tests_unit_test_varlink_SOURCES = tests/unit/test_varlink.c
+tests_unit_test_varlink_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_varlink_LDADD = libdaemon_san.a libbase_san.a $(EVENT_LIBS) $(JANSSON_LIBS) \
+	$(UNIT_LIBS)
+tests_unit_test_control_SOURCES = tests/unit/test_control.c
+tests_unit_test_control_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_control_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=getsockopt
+tests_unit_test_control_LDADD = libdaemon_san.a libbase_san.a $(EVENT_LIBS) $(JANSSON_LIBS) \
+	$(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_topology
+tests_unit_test_topology_SOURCES = tests/unit/test_topology.c
+tests_unit_test_topology_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_topology_LDADD = libdaemon_san.a libbase_san.a $(UNIT_LIBS)
+
+# What a process in its sandbox can still do; driven by tests/lab/test_sandbox.py.
+noinst_PROGRAMS += tests/lab/sandbox_try
+tests_lab_sandbox_try_SOURCES = tests/lab/sandbox_try.c
+tests_lab_sandbox_try_LDADD = libdaemon.a libbase.a $(SECCOMP_LIBS) $(CAP_LIBS)

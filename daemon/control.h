@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control socket: the methods of the varlink interface org.portreeve. Knows how leases
+ * and status are written in JSON and who may do what; reaches the core only through the
+ * functions it is given.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lease/lease.h"
+
+#define CONTROL_LANS 16 /* LEASE_LANS_MAX */
+#define CONTROL_PROCESSES (4 + 2 * CONTROL_LANS)
+#define CONTROL_REPLY_MAX 500 /* leases in one reply */
+#define CONTROL_PIECE 64      /* in each of several: 0.2 ms of work */
+
+struct event_base;
+struct control;
+
+/* Names a lease. */
+struct control_key {
+	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP */
+	uint8_t remote_len;
+	uint16_t ext_port;
+	struct in6_addr remote;
+};
+
+/* Texts are borrowed, and read before the call that filled this in returns. */
+struct control_status {
+	uint64_t started_ms; /* of CLOCK_BOOTTIME, as all times */
+	uint64_t epoch_ms;   /* RFC 6887 8.5 */
+	struct {
+		const char *interface; /* NULL: none yet */
+		struct in6_addr addr;  /* :: or ::ffff:0.0.0.0: none yet */
+		bool up;
+	} wan;
+	size_t n_lans;
+	struct control_lan {
+		const char *name;
+		struct in6_addr addr;
+		bool upnp;
+		bool pcp;
+		uint16_t http_port; /* 0: UPnP is off */
+	} lans[CONTROL_LANS];
+	size_t leases;
+	size_t max_leases;
+	bool in_place_renewal;
+	bool destroy_element;
+	bool assumed_61;
+	size_t n_processes;
+	struct control_process {
+		const char *role; /* "parent", "core", "igd" ... */
+		const char *lan;  /* NULL: not of one LAN */
+		pid_t pid;
+		const char *user;
+	} processes[CONTROL_PROCESSES];
+};
+
+struct control_ops {
+	/* `out` comes zeroed. */
+	void (*status)(void *core, struct control_status *out);
+	/* Calls `each` for every lease, in any order; that changes nothing. */
+	void (*each_lease)(void *core, void (*each)(void *arg, const struct lease *l),
+			   void *arg);
+	/* NULL: it has ended. Borrowed until the next call of anything. */
+	const struct lease *(*find_lease)(void *core, const struct control_key *key);
+	/* Ends the lease whoever claims it, for root. `done` comes exactly once, when the
+	 * kernel has done or refused it; it may come before end_lease returns. LEASE_OK,
+	 * LEASE_NOT_FOUND, LEASE_KERNEL ... */
+	void (*end_lease)(void *core, const struct control_key *key,
+			  void (*done)(void *arg, enum lease_reason reason), void *arg);
+};
+
+/* Serves on the listening AF_UNIX stream socket, which it takes over, also on failure.
+ * NULL: no memory. */
+struct control *control_new(struct event_base *base, int listen_fd,
+			    const struct control_ops *ops, void *core);
+/* After it `done` must not be called any more; the process is about to end. NULL is fine. */
+void control_free(struct control *c);

@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/ledger.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "firewall/firewall.h"
+
+#define LEDGER_STEPS 1024 /* and requests of one transaction; more are split */
+#define LEDGER_DUE 512    /* leases that end in one turn of the loop */
+#define LEDGER_RETRY_MS 1000
+
+/* A request that waits for the kernel, and its steps. */
+struct ledger_waiter {
+	bool asked; /* false: steps of the clock, nobody waits */
+	uint64_t to;
+	size_t first;
+	size_t n;
+	struct lease_reply reply;
+};
+
+struct ledger {
+	struct registry *book;
+	struct firewall *fw;
+	const struct ledger_ops *ops;
+	void *arg;
+	struct in6_addr wan4;
+	uint32_t update_id;
+	struct event *commit; /* low priority: when nothing else is ready */
+	struct event *due;
+	uint64_t due_at;
+	struct lease_changes changes;
+	struct ledger_result {
+		int err;       /* of the step with this number */
+		size_t staged; /* the number of the step that was staged as this one */
+	} * result;
+	size_t result_room;
+	struct ledger_waiter *waiter;
+	size_t n_waiters;
+	size_t waiter_room;
+	struct lease *orphan; /* found at the start, of a LAN without an address */
+	size_t n_orphans;
+	size_t orphan_room;
+};
+
+/* ---- The log ---- */
+
+static void log_step(const struct lease_change *s)
+{
+	const struct lease *l = s->has ? &s->after : &s->before;
+	char to[ADDR_TEXT], text[4 * RECORD_DESCRIPTION], from[PREFIX_TEXT + 8] = "";
+	const char *what = !s->has ? "ended" : !s->had ? "granted" : "renewed";
+	struct prefix remote = {l->remote, l->remote_len};
+	unsigned long long left = 0;
+
+	if (s->has && s->had) {
+		if (!log_debug_on())
+			return;
+	}
+	if (l->remote_len) {
+		char buf[PREFIX_TEXT];
+
+		snprintf(from, sizeof(from), " remote=%s", prefix_text(&remote, buf));
+	}
+	if (s->has && l->deadline_ms != LEASE_NO_DEADLINE && !l->until_gone)
+		left = (l->deadline_ms - clock_ms() + 500) / 1000;
+	log_line(
+		s->has && s->had ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+		"lease %s port=%s/%u to=%s:%u%s by=%s%s%s lifetime=%llu description=\"%s\"",
+		what, l->protocol == IPPROTO_TCP ? "tcp" : "udp", l->ext_port,
+		addr_text(&l->internal, to), l->int_port, from,
+		lease_by_name((enum lease_by)l->origin),
+		s->has ? "" : " reason=", s->has ? "" : lease_end_name(s->end), left,
+		log_escape(l->description, text, sizeof(text)));
+}
+
+static void log_refusal(const struct lease_request *req, const struct lease_reply *reply)
+{
+	char who[ADDR_TEXT];
+
+	log_debug("lease refused port=%u/%u client=%s:%u by=%s reason=%s", req->protocol,
+		  req->ext_port, addr_text(&req->client, who), req->int_port,
+		  lease_by_name((enum lease_by)req->by),
+		  lease_reason_name((enum lease_reason)reply->reason));
+}
+
+/* ---- One transaction ---- */
+
+/* Room for one more element of size `size`; false: no memory, *array as it was. */
+static bool array_grow(void **array, size_t n, size_t *room, size_t size)
+{
+	size_t want = *room ? *room * 2 : 64;
+	void *p;
+
+	if (n < *room)
+		return true;
+	p = reallocarray(*array, want, size);
+	if (!p)
+		return false;
+	*array = p;
+	*room = want;
+	return true;
+}
+
+static void step_result(void *arg, size_t i, int err)
+{
+	struct ledger *l = arg;
+
+	l->result[l->result[i].staged].err = err;
+}
+
+/* Takes back in the kernel what it already took of a request that failed otherwise. */
+static void kernel_undo(struct ledger *l, const struct lease_change *s)
+{
+	struct lease_change back = {
+		.had = s->has, .has = s->had, .before = s->after, .after = s->before};
+
+	if (firewall_stage(l->fw, &back, clock_ms()))
+		log_error(
+			"the kernel's table and ours differ: no memory to take a step back");
+}
+
+static void waiter_revert(struct ledger *l, const struct ledger_waiter *w)
+{
+	for (size_t i = w->first + w->n; i-- > w->first;) {
+		registry_revert(l->book, &l->changes.step[i]);
+		if (!l->result[i].err)
+			kernel_undo(l, &l->changes.step[i]);
+	}
+}
+
+/* Did the kernel refuse any step of it? 0 or the first error. */
+static int waiter_error(const struct ledger *l, const struct ledger_waiter *w)
+{
+	for (size_t i = w->first; i < w->first + w->n; i++)
+		if (l->result[i].err)
+			return l->result[i].err;
+	return 0;
+}
+
+static void waiter_settle(struct ledger *l, struct ledger_waiter *w)
+{
+	int err = waiter_error(l, w);
+
+	if (err) {
+		errno = -err;
+		log_error("the kernel refused a lease: %m");
+		w->reply.reason = LEASE_KERNEL;
+		w->reply.lifetime = 0;
+		return;
+	}
+	for (size_t i = w->first; i < w->first + w->n; i++) {
+		registry_confirm(l->book, &l->changes.step[i]);
+		log_step(&l->changes.step[i]);
+	}
+}
+
+static void ignore_result(void *arg, size_t i, int err)
+{
+	(void)arg;
+	(void)i;
+	if (err) {
+		errno = -err;
+		log_error("the kernel's table and ours differ: %m");
+	}
+}
+
+/* Carries the staged steps to the kernel and fills result[]. */
+static void ledger_carry(struct ledger *l)
+{
+	uint64_t now = clock_ms();
+	bool failed = false;
+	size_t staged = 0;
+
+	for (size_t i = 0; i < l->changes.n; i++) {
+		l->result[i].err = firewall_stage(l->fw, &l->changes.step[i], now);
+		if (!l->result[i].err) {
+			l->result[i].err = -EIO; /* until the kernel has said otherwise */
+			l->result[staged++].staged = i;
+		}
+	}
+	if (staged)
+		firewall_commit(l->fw, step_result, l);
+	for (size_t w = l->n_waiters; w-- > 0;) {
+		if (!waiter_error(l, &l->waiter[w]))
+			continue;
+		failed = true;
+		waiter_revert(l, &l->waiter[w]);
+	}
+	if (failed)
+		firewall_commit(l->fw, ignore_result, l);
+}
+
+static void ledger_arm(struct ledger *l);
+
+static void ledger_commit(struct ledger *l)
+{
+	size_t n_waiters = l->n_waiters, steps = l->changes.n;
+	size_t listed = registry_listed(l->book);
+
+	if (!n_waiters)
+		return;
+	event_del(l->commit);
+	ledger_carry(l);
+	for (size_t i = 0; i < n_waiters; i++)
+		waiter_settle(l, &l->waiter[i]);
+	for (size_t i = 0; i < n_waiters; i++) {
+		struct ledger_waiter *w = &l->waiter[i];
+
+		w->reply.external = l->wan4;
+		if (w->asked)
+			l->ops->answer(l->arg, w->to, &w->reply);
+	}
+	l->n_waiters = 0;
+	l->changes.n = 0;
+	l->ops->answered(l->arg);
+	if (steps || listed != registry_listed(l->book)) {
+		l->update_id++;
+		l->ops->changed(l->arg);
+	}
+	ledger_arm(l);
+}
+
+static void commit_ready(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	ledger_commit(arg);
+}
+
+/* A new waiter whose steps begin here; NULL: no memory. */
+static struct ledger_waiter *ledger_waiter(struct ledger *l)
+{
+	void *waiters = l->waiter;
+	struct ledger_waiter *w;
+
+	if (!array_grow(&waiters, l->n_waiters, &l->waiter_room, sizeof(*l->waiter)))
+		return NULL;
+	l->waiter = waiters;
+	w = &l->waiter[l->n_waiters++];
+	*w = (struct ledger_waiter){.first = l->changes.n};
+	return w;
+}
+
+/* Closes the newest waiter: its steps end here. Makes room for their results. */
+static int ledger_waiter_end(struct ledger *l)
+{
+	struct ledger_waiter *w = &l->waiter[l->n_waiters - 1];
+
+	w->n = l->changes.n - w->first;
+	while (l->result_room < l->changes.n) {
+		void *results = l->result;
+
+		if (!array_grow(&results, l->result_room, &l->result_room,
+				sizeof(*l->result)))
+			return -ENOMEM;
+		l->result = results;
+	}
+	return 0;
+}
+
+static void refuse(struct lease_reply *reply, const struct lease_request *req,
+		   enum lease_reason reason)
+{
+	*reply = (struct lease_reply){
+		.tag = req->tag,
+		.op = req->op,
+		.reason = (uint8_t)reason,
+		.protocol = req->protocol,
+		.int_port = req->int_port,
+		.ext_port = req->ext_port,
+		.index = req->index,
+		.internal = req->internal,
+	};
+}
+
+static int ledger_question(struct ledger *l, int lan, const struct lease_request *req,
+			   struct lease_reply *reply)
+{
+	return registry_ask(l->book, lan, req, clock_ms(), req->tag, reply, &l->changes);
+}
+
+void ledger_ask(struct ledger *l, uint64_t to, int lan, const struct lease_request *req)
+{
+	struct lease_reply reply = {0};
+	struct ledger_waiter *w;
+	size_t first;
+	int err;
+
+	if (l->changes.n >= LEDGER_STEPS || l->n_waiters >= LEDGER_STEPS)
+		ledger_commit(l);
+	first = l->changes.n;
+	if (req->op == LEASE_OP_MAP && lan >= 0 && addr_is_none(&l->wan4)) {
+		refuse(&reply, req, LEASE_NO_WAN);
+		err = 0;
+	} else {
+		err = ledger_question(l, lan, req, &reply);
+		if (err == -EAGAIN) {
+			ledger_commit(l);
+			first = 0;
+			err = ledger_question(l, lan, req, &reply);
+		}
+	}
+	if (err)
+		refuse(&reply, req, LEASE_KERNEL);
+	reply.tag = req->tag;
+	if (reply.reason)
+		log_refusal(req, &reply);
+	w = ledger_waiter(l);
+	if (w) {
+		*w = (struct ledger_waiter){
+			.asked = true, .to = to, .first = first, .reply = reply};
+		err = ledger_waiter_end(l);
+	}
+	if (!w || err) { /* no memory: nothing of it happens */
+		while (l->changes.n > first)
+			registry_revert(l->book, &l->changes.step[--l->changes.n]);
+		if (w)
+			l->n_waiters--;
+		refuse(&reply, req, LEASE_KERNEL);
+		l->ops->answer(l->arg, to, &reply);
+		return;
+	}
+	event_active(l->commit, EV_TIMEOUT, 1);
+}
+
+/* ---- The clock ---- */
+
+static void ledger_arm(struct ledger *l)
+{
+	uint64_t next = registry_next(l->book), now = clock_ms();
+	struct timeval in;
+
+	if (next == l->due_at)
+		return;
+	l->due_at = next;
+	if (next == LEASE_NO_DEADLINE) {
+		event_del(l->due);
+		return;
+	}
+	next = next > now ? next - now : 0;
+	in = (struct timeval){.tv_sec = (time_t)(next / 1000),
+			      .tv_usec = (suseconds_t)(next % 1000 * 1000)};
+	event_add(l->due, &in);
+}
+
+/* Each due lease is a waiter of its own, so that one refused step holds up no other. */
+static void due_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct ledger *l = arg;
+	size_t first;
+
+	(void)fd;
+	(void)what;
+	l->due_at = 0;
+	ledger_commit(l);
+	first = l->changes.n;
+	registry_due(l->book, clock_ms(), LEDGER_DUE, &l->changes);
+	while (first < l->changes.n) {
+		struct ledger_waiter *w = ledger_waiter(l);
+		size_t n = 1;
+
+		if (!w)
+			break;
+		while (first + n < l->changes.n &&
+		       l->changes.step[first + n].who == l->changes.step[first].who)
+			n++;
+		*w = (struct ledger_waiter){.first = first, .n = n};
+		first += n;
+	}
+	if (first < l->changes.n || (l->n_waiters && ledger_waiter_end(l))) {
+		while (l->changes.n) /* no memory: they are due again */
+			registry_revert(l->book, &l->changes.step[--l->changes.n]);
+		l->n_waiters = 0;
+	}
+	ledger_commit(l);
+	ledger_arm(l);
+}
+
+/* ---- Start ---- */
+
+/* Keeps one that cannot be judged yet; it runs out in the kernel by itself. */
+static void orphan_keep(struct ledger *l, const struct lease *found)
+{
+	void *orphans = l->orphan;
+
+	if (!array_grow(&orphans, l->n_orphans, &l->orphan_room, sizeof(*l->orphan)))
+		return;
+	l->orphan = orphans;
+	l->orphan[l->n_orphans++] = *found;
+}
+
+static void adopt_refused(struct ledger *l, const struct lease *found,
+			  enum lease_reason reason)
+{
+	struct lease_change end = {
+		.had = true, .end = LEASE_END_POLICY, .before = *found};
+
+	log_info("the present configuration does not allow a lease: %s",
+		 lease_reason_text(reason));
+	if (firewall_stage(l->fw, &end, clock_ms()) ||
+	    firewall_commit(l->fw, ignore_result, l))
+		log_error("a lease that is not allowed could not be ended");
+	else
+		log_step(&end);
+}
+
+/* Judged after the dump: nothing may change while it runs. */
+static void adopt_later(void *arg, const struct lease *found)
+{
+	orphan_keep(arg, found);
+}
+
+void ledger_adopt_waiting(struct ledger *l)
+{
+	uint64_t now = clock_ms();
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->n_orphans; i++) {
+		struct lease found = l->orphan[i];
+		enum lease_reason reason;
+
+		if (found.kernel_ms <= now)
+			continue;
+		reason = registry_adopt(l->book, &found, now);
+		if (reason == LEASE_NOT_LAN)
+			l->orphan[kept++] = found;
+		else if (reason)
+			adopt_refused(l, &found, reason);
+	}
+	if (kept != l->n_orphans)
+		l->ops->changed(l->arg);
+	l->n_orphans = kept;
+	ledger_arm(l);
+}
+
+int ledger_adopt(struct ledger *l)
+{
+	struct firewall_adopted report = {0};
+	int err = firewall_adopt(l->fw, clock_ms(), adopt_later, l, &report);
+
+	if (err < 0)
+		return err;
+	if (firewall_staged(l->fw)) /* repairs */
+		firewall_commit(l->fw, ignore_result, l);
+	if (report.foreign)
+		log_warn("%zu elements of our maps are not ours; they are left alone",
+			 report.foreign);
+	if (report.repaired || report.orphans)
+		log_info("%zu leases repaired, %zu orphaned elements removed",
+			 report.repaired, report.orphans);
+	ledger_adopt_waiting(l);
+	return (int)registry_count(l->book);
+}
+
+/* ---- */
+
+struct ledger *ledger_new(struct event_base *base, const struct lease_policy *policy,
+			  struct firewall *fw, const struct ledger_ops *ops, void *arg)
+{
+	struct ledger *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->fw = fw;
+	l->ops = ops;
+	l->arg = arg;
+	l->book = registry_new(policy);
+	l->commit = event_new(base, -1, 0, commit_ready, l);
+	l->due = event_new(base, -1, 0, due_ready, l);
+	if (!l->book || !l->commit || !l->due || event_priority_set(l->commit, 2) ||
+	    event_priority_set(l->due, 1)) {
+		ledger_free(l);
+		return NULL;
+	}
+	return l;
+}
+
+void ledger_free(struct ledger *l)
+{
+	if (!l)
+		return;
+	if (l->commit)
+		event_free(l->commit);
+	if (l->due)
+		event_free(l->due);
+	lease_changes_free(&l->changes);
+	registry_free(l->book);
+	free(l->result);
+	free(l->waiter);
+	free(l->orphan);
+	free(l);
+}
+
+void ledger_set_wan(struct ledger *l, const struct in6_addr *wan4)
+{
+	l->wan4 = *wan4;
+}
+
+const struct registry *ledger_book(const struct ledger *l)
+{
+	return l->book;
+}
+
+uint32_t ledger_update_id(const struct ledger *l)
+{
+	return l->update_id;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Ties the book of leases to the kernel: asks the registry, carries its steps to the
+ * firewall, many requests in one transaction, and answers when the kernel has them. Knows
+ * nothing of who asks or of interfaces.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lease/registry.h"
+
+struct event_base;
+struct firewall;
+struct ledger;
+
+struct ledger_ops { /* none of them may ask the ledger anything */
+	/* The answer to a request, after the commit; `to` is what came with the request. */
+	void (*answer)(void *arg, uint64_t to, const struct lease_reply *reply);
+	/* All answers of a transaction were given. */
+	void (*answered)(void *arg);
+	/* The leases that listings show have changed. */
+	void (*changed)(void *arg);
+};
+
+/* Keeps pointers to the policy and the firewall. base has three priorities: commits
+ * wait for what else is ready. NULL: no memory. */
+struct ledger *ledger_new(struct event_base *base, const struct lease_policy *policy,
+			  struct firewall *fw, const struct ledger_ops *ops, void *arg);
+void ledger_free(struct ledger *l);
+
+/* A request of a host on that LAN; lan < 0: of the admin. */
+void ledger_ask(struct ledger *l, uint64_t to, int lan, const struct lease_request *req);
+
+/* The external address that grants are made for; :: while there is none: then nothing is
+ * granted, with the reason LEASE_NO_WAN. */
+void ledger_set_wan(struct ledger *l, const struct in6_addr *wan4);
+
+/* Takes over what the kernel holds; leases that the policy refuses end. The number of
+ * leases kept, or -errno. */
+int ledger_adopt(struct ledger *l);
+/* Leases found at the start whose LAN had no address then: tries those again. */
+void ledger_adopt_waiting(struct ledger *l);
+
+const struct registry *ledger_book(const struct ledger *l);
+/* UPnP SystemUpdateID: grows with every change. */
+uint32_t ledger_update_id(const struct ledger *l);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/listen.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PCP_PORT 5351
+#define PCP_BUFFER (1024 * 1024)
+#define HTTP_BACKLOG 128
+
+/* A socket bound to device, address and port. */
+static int bound(int type, const char *ifname, struct in_addr addr, uint16_t port)
+{
+	struct sockaddr_in name = {
+		.sin_family = AF_INET, .sin_addr = addr, .sin_port = htons(port)};
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int one = 1;
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, ifname,
+		       (socklen_t)strlen(ifname)) ||
+	    (type == SOCK_STREAM &&
+	     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one))) ||
+	    bind(fd, (struct sockaddr *)&name, sizeof(name))) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int listen_pcp(const char *ifname)
+{
+	static const int size = PCP_BUFFER;
+	int fd = bound(SOCK_DGRAM, ifname, (struct in_addr){0}, PCP_PORT);
+
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	return fd;
+}
+
+int listen_http(const char *ifname, struct in_addr addr, uint16_t port)
+{
+	int fd = bound(SOCK_STREAM, ifname, addr, port);
+
+	if (fd >= 0 && listen(fd, HTTP_BACKLOG)) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/parent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/notify.h"
+
+#define WORKERS_MAX (4 + 2 * LEASE_LANS_MAX)
+#define GOODBYE_MS 1500 /* from SIGTERM to SIGKILL */
+#define STEADY_MS 10000 /* who ran so long starts anew without waiting */
+#define NEVER UINT64_MAX
+
+/* How long a process that died again waits, by the number of deaths in a row. */
+static const uint64_t backoff_ms[] = {0, 100, 500, 2000, 10000};
+#define BACKOFFS (sizeof(backoff_ms) / sizeof(backoff_ms[0]))
+
+/* One process of ours: the core, or a worker that may or may not be wanted. */
+struct child {
+	enum role role;
+	uint16_t lan;
+	bool wanted;
+	bool leaving;        /* was told to go */
+	pid_t pid;           /* 0: not running */
+	unsigned int deaths; /* in a row, without a steady time between */
+	uint64_t started_ms;
+	uint64_t start_ms; /* when to start it; NEVER: not planned */
+	uint64_t kill_ms;  /* when patience ends; NEVER */
+};
+
+struct parent {
+	const struct spawn *spawn;
+	const char *pid_file;
+	struct child core;
+	struct child worker[2][LEASE_LANS_MAX]; /* pcp, igd */
+	int core_channel;                       /* -1: none */
+	bool served;                            /* the core has been serving once */
+	bool stopping;
+	int status;
+};
+
+static struct child *parent_worker(struct parent *p, uint8_t role, uint16_t lan)
+{
+	return &p->worker[role == ROLE_IGD][lan];
+}
+
+static const char *child_name(const struct child *c, char *buf, size_t size)
+{
+	if (c->role == ROLE_CORE)
+		snprintf(buf, size, "core");
+	else
+		snprintf(buf, size, "%s of LAN %u", role_name(c->role), c->lan);
+	return buf;
+}
+
+static void core_tell(struct parent *p, uint8_t op, const struct child *c, int32_t pid,
+		      int fd)
+{
+	struct role_record r = {
+		.op = op, .role = (uint8_t)c->role, .lan = c->lan, .pid = pid};
+
+	if (p->core_channel >= 0 && role_send(p->core_channel, &r, fd))
+		log_debug("the core does not listen");
+}
+
+static unsigned int parent_running(const struct parent *p)
+{
+	unsigned int n = 0;
+
+	for (int kind = 0; kind < 2; kind++)
+		for (int lan = 0; lan < LEASE_LANS_MAX; lan++)
+			n += p->worker[kind][lan].pid != 0;
+	return n;
+}
+
+/* Counts a death and plans the next start. */
+static void child_plan(struct child *c, uint64_t now)
+{
+	uint64_t wait = backoff_ms[c->deaths < BACKOFFS ? c->deaths : BACKOFFS - 1];
+
+	c->start_ms = now + wait;
+	c->deaths++;
+}
+
+static void child_start(struct parent *p, struct child *c)
+{
+	uint64_t now = clock_ms();
+	int channel;
+	int pid = parent_running(p) < WORKERS_MAX
+			  ? spawn_role(p->spawn, c->role, c->lan, &channel)
+			  : -EAGAIN;
+
+	c->start_ms = NEVER;
+	if (pid < 0) {
+		errno = -pid;
+		log_error("cannot start another process: %m");
+		child_plan(c, now);
+		return;
+	}
+	c->pid = pid;
+	c->started_ms = now;
+	c->leaving = false;
+	c->kill_ms = NEVER;
+	if (c->role == ROLE_CORE) {
+		struct role_record hello = {.op = ROLE_OP_PARENT, .pid = getpid()};
+
+		p->core_channel = channel;
+		if (role_send(channel, &hello, -1))
+			log_debug("the core does not listen");
+		return;
+	}
+	core_tell(p, ROLE_OP_STARTED, c, pid, channel);
+	close(channel);
+}
+
+/* Asks a process to go, and sees to it that it does. */
+static void child_stop(struct child *c)
+{
+	if (!c->pid || c->leaving)
+		return;
+	c->leaving = true;
+	c->kill_ms = clock_ms() + GOODBYE_MS;
+	kill(c->pid, SIGTERM);
+}
+
+static void log_death(const struct child *c, int status)
+{
+	char name[40];
+
+	child_name(c, name, sizeof(name));
+	if (WIFSIGNALED(status))
+		log_warn("%s was ended by signal %d (%s); it is started again", name,
+			 WTERMSIG(status),
+			 WTERMSIG(status) == SIGSYS ? "a system call outside its sandbox"
+						    : strsignal(WTERMSIG(status)));
+	else
+		log_warn("%s ended with status %d; it is started again", name,
+			 WEXITSTATUS(status));
+}
+
+/* The core is gone: its workers cannot work, a new core asks for new ones. */
+static void core_died(struct parent *p, int status, uint64_t now)
+{
+	close(p->core_channel);
+	p->core_channel = -1;
+	for (int kind = 0; kind < 2; kind++) {
+		for (int lan = 0; lan < LEASE_LANS_MAX; lan++) {
+			struct child *c = &p->worker[kind][lan];
+
+			c->wanted = false;
+			c->start_ms = NEVER;
+			c->deaths = 0;
+			if (c->pid) {
+				c->leaving = true;
+				kill(c->pid, SIGKILL);
+			}
+		}
+	}
+	if (p->stopping)
+		return;
+	if (!p->served) { /* it has said why */
+		p->status = WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status)
+								     : EXIT_FAILURE;
+		p->stopping = true;
+		return;
+	}
+	log_death(&p->core, status);
+	child_plan(&p->core, now);
+}
+
+static void worker_died(struct parent *p, struct child *c, int status, uint64_t now)
+{
+	core_tell(p, ROLE_OP_EXITED, c, c->pid, -1);
+	if (!c->wanted || p->stopping)
+		return;
+	if (c->leaving) {
+		c->deaths = 0;
+		c->start_ms = now;
+		return;
+	}
+	log_death(c, status);
+	child_plan(c, now);
+}
+
+static void parent_reap(struct parent *p)
+{
+	uint64_t now = clock_ms();
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct child *c = pid == p->core.pid ? &p->core : NULL;
+
+		for (int kind = 0; !c && kind < 2; kind++)
+			for (int lan = 0; !c && lan < LEASE_LANS_MAX; lan++)
+				if (p->worker[kind][lan].pid == pid)
+					c = &p->worker[kind][lan];
+		if (!c)
+			continue;
+		if (now - c->started_ms >= STEADY_MS)
+			c->deaths = 0;
+		if (c->role == ROLE_CORE)
+			core_died(p, status, now);
+		else
+			worker_died(p, c, status, now);
+		c->pid = 0;
+		c->leaving = false;
+		c->kill_ms = NEVER;
+	}
+}
+
+/* The pid for scripts; a stale file of a killed parent is replaced, the directory is root's. */
+static void parent_write_pid(const struct parent *p)
+{
+	int fd;
+
+	unlink(p->pid_file);
+	fd = open(p->pid_file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		  0644);
+	if (fd < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
+		log_warn("%s: %m", p->pid_file);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void parent_obey(struct parent *p, const struct role_record *r)
+{
+	struct child *c;
+
+	if (r->op == ROLE_OP_SERVING) {
+		if (!p->served)
+			parent_write_pid(p);
+		p->served = true;
+		notify("READY=1\nSTATUS=serving");
+		return;
+	}
+	c = parent_worker(p, r->role, r->lan);
+	switch (r->op) {
+	case ROLE_OP_START:
+		if (!c->wanted && !c->pid) {
+			c->deaths = 0;
+			c->start_ms = clock_ms();
+		}
+		c->wanted = true;
+		return;
+	case ROLE_OP_STOP:
+		c->wanted = false;
+		c->start_ms = NEVER;
+		child_stop(c);
+		return;
+	case ROLE_OP_KILL:
+		if (c->pid)
+			kill(c->pid, SIGKILL);
+		return;
+	default:
+		return;
+	}
+}
+
+/* Reads what the core says. A core that says nonsense is replaced. */
+static void parent_read_core(struct parent *p)
+{
+	struct role_record r;
+	int fd, got;
+
+	while ((got = role_receive(p->core_channel, &r, &fd)) > 0) {
+		if (fd >= 0)
+			close(fd);
+		if (fd >= 0 || !role_record_from_core(&r)) {
+			got = -EBADMSG;
+			break;
+		}
+		if (!p->stopping)
+			parent_obey(p, &r);
+	}
+	if (got == -EBADMSG)
+		kill(p->core.pid, SIGKILL);
+	if (got < 0) { /* its exit status follows */
+		close(p->core_channel);
+		p->core_channel = -1;
+	}
+}
+
+static void child_stop_planned(struct child *c)
+{
+	c->wanted = false;
+	c->start_ms = NEVER;
+	child_stop(c);
+}
+
+static void parent_stop(struct parent *p)
+{
+	if (p->stopping)
+		return;
+	p->stopping = true;
+	notify("STOPPING=1\nSTATUS=saying good-bye");
+	for (int kind = 0; kind < 2; kind++)
+		for (int lan = 0; lan < LEASE_LANS_MAX; lan++)
+			child_stop_planned(&p->worker[kind][lan]);
+}
+
+static void parent_signals(struct parent *p, int fd)
+{
+	struct signalfd_siginfo si;
+
+	while (read(fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+		if (si.ssi_signo == SIGCHLD)
+			parent_reap(p);
+		else if (si.ssi_signo != SIGHUP)
+			parent_stop(p);
+	}
+}
+
+/* Starts and kills whose time has come. When the next one's does, or NEVER. */
+static uint64_t child_due(struct parent *p, struct child *c, uint64_t now)
+{
+	if (c->start_ms <= now && !c->pid && !p->stopping)
+		child_start(p, c);
+	if (c->pid && c->kill_ms <= now) {
+		kill(c->pid, SIGKILL);
+		c->kill_ms = NEVER;
+	}
+	if (c->pid)
+		return c->kill_ms;
+	return p->stopping ? NEVER : c->start_ms;
+}
+
+static uint64_t parent_due(struct parent *p)
+{
+	uint64_t now = clock_ms();
+	uint64_t next = child_due(p, &p->core, now);
+
+	for (int kind = 0; kind < 2; kind++) {
+		for (int lan = 0; lan < LEASE_LANS_MAX; lan++) {
+			uint64_t at = child_due(p, &p->worker[kind][lan], now);
+
+			next = at < next ? at : next;
+		}
+	}
+	return next;
+}
+
+/* Workers go first, so that their good-byes are said while the core still answers. */
+static bool parent_done(struct parent *p)
+{
+	if (!p->stopping || parent_running(p))
+		return false;
+	child_stop(&p->core);
+	return p->core.pid == 0;
+}
+
+static int parent_signal_fd(void)
+{
+	static const int wanted[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		sigaddset(&set, wanted[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void parent_init(struct parent *p, const struct spawn *spawn, const char *pid_file)
+{
+	*p = (struct parent){
+		.spawn = spawn,
+		.pid_file = pid_file,
+		.core_channel = -1,
+		.core = {.role = ROLE_CORE, .wanted = true, .kill_ms = NEVER}};
+	for (uint16_t lan = 0; lan < LEASE_LANS_MAX; lan++)
+		for (int kind = 0; kind < 2; kind++)
+			p->worker[kind][lan] = (struct child){
+				.role = kind ? ROLE_IGD : ROLE_PCP,
+				.lan = lan,
+				.start_ms = NEVER,
+				.kill_ms = NEVER,
+			};
+}
+
+int parent_run(const struct spawn *spawn, const char *pid_file, const char *control)
+{
+	struct parent p;
+	int signals = parent_signal_fd();
+
+	if (signals < 0) {
+		log_error("signalfd: %m");
+		return EXIT_FAILURE;
+	}
+	parent_init(&p, spawn, pid_file);
+	for (;;) {
+		uint64_t next = parent_due(&p), now = clock_ms();
+		struct pollfd fds[2];
+		int timeout;
+
+		if (parent_done(&p))
+			break;
+		if (p.stopping) /* parent_done() may have told the core to go */
+			next = p.core.pid && p.core.kill_ms < next ? p.core.kill_ms
+								   : next;
+		timeout = next == NEVER ? -1 : next <= now ? 0 : (int)(next - now);
+		fds[0] = (struct pollfd){.fd = signals, .events = POLLIN};
+		fds[1] = (struct pollfd){.fd = p.core_channel, .events = POLLIN};
+		if (poll(fds, 2, timeout) < 0 && errno != EINTR) {
+			log_error("poll: %m");
+			break;
+		}
+		if (p.core_channel >= 0 && fds[1].revents)
+			parent_read_core(&p);
+		parent_signals(&p, signals);
+	}
+	close(signals);
+	if (p.served)
+		unlink(pid_file);
+	unlink(control);
+	return p.status;
+}

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The methods of org.portreeve over a real socket, with a core made of an array. */
+#include <errno.h>
+#include <event2/event.h>
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/addr.h"
+#include "base/clock.h"
+#include "config.h"
+#include "daemon/control.h"
+
+#define TURNS 5000
+
+struct fixture {
+	struct event_base *base;
+	struct control *control;
+	struct sockaddr_un addr;
+	socklen_t addr_len;
+	int fd;
+	struct lease *lease;
+	size_t n;
+	enum lease_reason reason; /* of end_lease */
+	bool later;               /* end_lease answers when asked to */
+	size_t n_pending, most_pending;
+	struct {
+		void (*done)(void *arg, enum lease_reason reason);
+		void *arg;
+	} pending[64];
+};
+
+static uid_t caller; /* what SO_PEERCRED says */
+
+int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+	int err = __real_getsockopt(fd, level, name, value, len);
+
+	if (!err && level == SOL_SOCKET && name == SO_PEERCRED)
+		((struct ucred *)value)->uid = caller;
+	return err;
+}
+
+static void status(void *core, struct control_status *out)
+{
+	struct fixture *f = core;
+
+	out->started_ms = clock_ms() - 61500;
+	out->epoch_ms = clock_ms() - 5500;
+	out->wan.interface = "ppp0";
+	addr_parse("11.0.0.2", &out->wan.addr);
+	out->wan.up = true;
+	out->n_lans = 2;
+	out->lans[0] = (struct control_lan){
+		.name = "br-lan", .upnp = true, .pcp = true, .http_port = 49152};
+	addr_parse("192.168.1.1", &out->lans[0].addr);
+	out->lans[1] = (struct control_lan){.name = "br-guest"};
+	out->leases = f->n;
+	out->max_leases = 131072;
+	out->destroy_element = true;
+	out->n_processes = 2;
+	out->processes[0] = (struct control_process){"parent", NULL, 7, "root"};
+	out->processes[1] = (struct control_process){"igd", "br-lan", 9, "portreeve-net"};
+}
+
+static void each_lease(void *core, void (*each)(void *arg, const struct lease *l),
+		       void *arg)
+{
+	struct fixture *f = core;
+
+	for (size_t i = 0; i < f->n; i++)
+		each(arg, &f->lease[i]);
+}
+
+static const struct lease *find_lease(void *core, const struct control_key *key)
+{
+	struct fixture *f = core;
+
+	for (size_t i = 0; i < f->n; i++) {
+		const struct lease *l = &f->lease[i];
+
+		if (l->protocol == key->protocol && l->ext_port == key->ext_port &&
+		    l->remote_len == key->remote_len &&
+		    addr_equal(&l->remote, &key->remote))
+			return l;
+	}
+	return NULL;
+}
+
+static void end_lease(void *core, const struct control_key *key,
+		      void (*done)(void *arg, enum lease_reason reason), void *arg)
+{
+	const struct lease *l = find_lease(core, key);
+	struct fixture *f = core;
+
+	assert_non_null(l);
+	if (f->reason == LEASE_OK)
+		f->lease[l - f->lease] = f->lease[--f->n];
+	if (!f->later) {
+		done(arg, f->reason);
+		return;
+	}
+	f->pending[f->n_pending].done = done;
+	f->pending[f->n_pending++].arg = arg;
+	if (f->n_pending > f->most_pending)
+		f->most_pending = f->n_pending;
+}
+
+static const struct control_ops ops = {status, each_lease, find_lease, end_lease};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	caller = 0;
+	f->base = event_base_new();
+	f->addr.sun_family = AF_UNIX;
+	f->addr_len = sizeof(f->addr);
+	assert_int_equal(bind(fd, (struct sockaddr *)&f->addr, sizeof(sa_family_t)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&f->addr, &f->addr_len), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	f->control = control_new(f->base, fd, &ops, f);
+	assert_non_null(f->control);
+	f->fd = -1;
+	f->lease = calloc(2000, sizeof(*f->lease));
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	if (f->fd >= 0)
+		close(f->fd);
+	control_free(f->control);
+	event_base_free(f->base);
+	free(f->lease);
+	free(f);
+	return 0;
+}
+
+static struct lease *put(struct fixture *f, uint8_t protocol, uint16_t port)
+{
+	struct lease *l = &f->lease[f->n++];
+
+	*l = (struct lease){.protocol = protocol,
+			    .ext_port = port,
+			    .int_port = port,
+			    .enabled = true,
+			    .origin = LEASE_BY_PCP,
+			    .claims = 1 << LEASE_BY_PCP,
+			    .created_ms = clock_ms() - 12500,
+			    .deadline_ms = clock_ms() + 3587500};
+	addr_parse("192.168.1.20", &l->internal);
+	return l;
+}
+
+static void say(struct fixture *f, const char *text)
+{
+	if (f->fd < 0) {
+		f->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		assert_int_equal(connect(f->fd, (struct sockaddr *)&f->addr, f->addr_len),
+				 0);
+	}
+	assert_int_equal(send(f->fd, text, strlen(text) + 1, MSG_NOSIGNAL),
+			 strlen(text) + 1);
+}
+
+static json_t *hear(struct fixture *f)
+{
+	static char buf[2 * 1024 * 1024];
+	size_t n = 0;
+
+	for (int i = 0; i < TURNS; i++) {
+		ssize_t got = recv(f->fd, buf + n, sizeof(buf) - n, MSG_PEEK);
+		char *end = got > 0 ? memchr(buf + n, '\0', (size_t)got) : NULL;
+
+		assert_int_not_equal(got, 0);
+		if (got > 0) {
+			size_t take = end ? (size_t)(end - buf) + 1 - n : (size_t)got;
+
+			assert_int_equal(recv(f->fd, buf + n, take, 0), take);
+			n += take;
+		}
+		if (end)
+			return json_loads(buf, 0, NULL);
+		event_base_loop(f->base, EVLOOP_NONBLOCK);
+		usleep(100);
+	}
+	fail_msg("no answer");
+	return NULL;
+}
+
+static void ask(struct fixture *f, const char *call, const char *want)
+{
+	json_t *message;
+	char *text;
+
+	say(f, call);
+	message = hear(f);
+	text = json_dumps(message, JSON_COMPACT);
+	assert_string_equal(text, want);
+	free(text);
+	json_decref(message);
+}
+
+#define LIST "{\"method\":\"org.portreeve.List\"}"
+#define LIST_MORE "{\"method\":\"org.portreeve.List\",\"more\":true}"
+#define DELETE(params) "{\"method\":\"org.portreeve.Delete\",\"parameters\":" params "}"
+#define INVALID(name)                                                                               \
+	"{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"" name \
+	"\"}}"
+#define NOT_FOUND "{\"error\":\"org.portreeve.NotFound\",\"parameters\":{}}"
+#define LEASE(protocol, port)                                                            \
+	"{\"protocol\":\"" protocol "\",\"external_port\":" port                         \
+	",\"internal_address\":\"192.168.1.20\",\"internal_port\":" port                 \
+	",\"remote\":null,\"origin\":\"pcp\",\"claims\":[\"pcp\"],\"description\":\"\"," \
+	"\"enabled\":true,\"age_s\":12,\"remaining_s\":3588}"
+
+static void lists_with_the_schema_of_the_manual(void **state)
+{
+	struct fixture *f = *state;
+	struct lease *l;
+
+	ask(f, LIST, "{\"parameters\":{\"leases\":[]}}");
+	l = put(f, IPPROTO_UDP, 3074);
+	l->claims = 1 << LEASE_BY_PCP | 1 << LEASE_BY_UPNP;
+	strcpy(l->description, "Xbox \"Teredo\" \x01");
+	ask(f, LIST,
+	    "{\"parameters\":{\"leases\":[{\"protocol\":\"udp\",\"external_port\":3074,"
+	    "\"internal_address\":\"192.168.1.20\",\"internal_port\":3074,\"remote\":null,"
+	    "\"origin\":\"pcp\",\"claims\":[\"pcp\",\"upnp\"],"
+	    "\"description\":\"Xbox \\\"Teredo\\\" \\u0001\",\"enabled\":true,\"age_s\":12,"
+	    "\"remaining_s\":3588}]}}");
+}
+
+static void lists_what_is_not_ordinary(void **state)
+{
+	struct fixture *f = *state;
+	struct lease *l = put(f, IPPROTO_TCP, 80);
+
+	l->origin = LEASE_BY_UPNP;
+	l->claims = 1 << LEASE_BY_UPNP;
+	l->until_gone = l->claims;
+	l->enabled = false;
+	l->remote_len = 120;
+	addr_parse("11.0.0.0", &l->remote);
+	strcpy(l->description, "caf\xe9");
+	ask(f, LIST,
+	    "{\"parameters\":{\"leases\":[{\"protocol\":\"tcp\",\"external_port\":80,"
+	    "\"internal_address\":\"192.168.1.20\",\"internal_port\":80,"
+	    "\"remote\":\"11.0.0.0/24\",\"origin\":\"upnp\",\"claims\":[\"upnp\"],"
+	    "\"description\":\"caf\\\\xe9\",\"enabled\":false,\"age_s\":12,"
+	    "\"remaining_s\":null}]}}");
+	l->deadline_ms = LEASE_NO_DEADLINE;
+	l->until_gone = 0;
+	l->remote_len = 0;
+	l->description[0] = '\0';
+	addr_parse("fd00::2", &l->internal);
+	ask(f, LIST,
+	    "{\"parameters\":{\"leases\":[{\"protocol\":\"tcp\",\"external_port\":80,"
+	    "\"internal_address\":\"fd00::2\",\"internal_port\":80,\"remote\":null,"
+	    "\"origin\":\"upnp\",\"claims\":[\"upnp\"],\"description\":\"\","
+	    "\"enabled\":false,\"age_s\":12,\"remaining_s\":null,\"family\":\"ipv6\"}]}}");
+}
+
+static void lists_a_lease_past_its_deadline_with_nothing_left(void **state)
+{
+	struct fixture *f = *state;
+	struct lease *l = put(f, IPPROTO_TCP, 80);
+	const json_t *lease;
+	json_t *message;
+
+	l->deadline_ms = clock_ms() - 1;
+	l->created_ms = clock_ms() + 1000;
+	say(f, LIST);
+	message = hear(f);
+	lease = json_array_get(
+		json_object_get(json_object_get(message, "parameters"), "leases"), 0);
+	assert_int_equal(json_integer_value(json_object_get(lease, "remaining_s")), 0);
+	assert_int_equal(json_integer_value(json_object_get(lease, "age_s")), 0);
+	json_decref(message);
+}
+
+static void lists_many_in_pieces(void **state)
+{
+	struct fixture *f = *state;
+	size_t got = 0, pieces = 0;
+	bool more = true;
+
+	for (uint16_t i = 0; i < 1200; i++)
+		memset(put(f, IPPROTO_UDP, (uint16_t)(20000 + i))->description, 7, 128);
+	ask(f, LIST,
+	    "{\"error\":\"org.portreeve.TooMany\",\"parameters\":{\"limit\":500}}");
+	say(f, LIST_MORE);
+	for (; more; pieces++) {
+		json_t *message = hear(f);
+		const json_t *p = json_object_get(message, "parameters");
+
+		got += json_array_size(json_object_get(p, "leases"));
+		more = json_is_true(json_object_get(message, "continues"));
+		json_decref(message);
+		f->n = 1199; /* the last one ends while the list is read */
+	}
+	assert_int_equal(got, 1199);
+	assert_int_equal(pieces, (1200 + CONTROL_PIECE - 1) / CONTROL_PIECE);
+	f->n = 0;
+	ask(f, LIST_MORE, "{\"parameters\":{\"leases\":[]}}");
+}
+
+static void tells_its_status(void **state)
+{
+	struct fixture *f = *state;
+
+	ask(f, "{\"method\":\"org.portreeve.Status\"}",
+	    "{\"parameters\":{\"version\":\"" PACKAGE_VERSION "\",\"uptime_s\":61,"
+	    "\"wan\":{\"interface\":\"ppp0\",\"address\":\"11.0.0.2\",\"up\":true},"
+	    "\"lans\":[{\"name\":\"br-lan\",\"address\":\"192.168.1.1\",\"upnp\":true,"
+	    "\"pcp\":true,\"http_port\":49152},{\"name\":\"br-guest\",\"address\":null,"
+	    "\"upnp\":false,\"pcp\":false,\"http_port\":null}],"
+	    "\"leases\":{\"count\":0,\"max\":131072},"
+	    "\"kernel\":{\"in_place_renewal\":false,\"destroy_element\":true,"
+	    "\"assumed_61\":false},\"epoch_s\":5,"
+	    "\"processes\":[{\"role\":\"parent\",\"lan\":null,\"pid\":7,\"user\":\"root\"},"
+	    "{\"role\":\"igd\",\"lan\":\"br-lan\",\"pid\":9,\"user\":\"portreeve-net\"}]}}");
+}
+
+static void deletes_a_port_of_one_protocol_or_of_both(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, IPPROTO_UDP, 3074);
+	put(f, IPPROTO_TCP, 3074);
+	put(f, IPPROTO_TCP, 3075);
+	ask(f, DELETE("{\"protocol\":\"udp\",\"external_port\":3074}"),
+	    "{\"parameters\":{\"deleted\":1,\"leases\":[" LEASE("udp", "3074") "]}}");
+	ask(f, DELETE("{\"protocol\":\"udp\",\"external_port\":3074}"), NOT_FOUND);
+	put(f, IPPROTO_UDP, 3074);
+	ask(f, DELETE("{\"protocol\":null,\"external_port\":3074,\"remote\":null}"),
+	    "{\"parameters\":{\"deleted\":2,\"leases\":[" LEASE("tcp", "3074") "," LEASE(
+		    "udp", "3074") "]}}");
+	ask(f, LIST, "{\"parameters\":{\"leases\":[" LEASE("tcp", "3075") "]}}");
+}
+
+static void deletes_only_of_the_remote_that_was_named(void **state)
+{
+	struct fixture *f = *state;
+	struct lease *l = put(f, IPPROTO_UDP, 3074);
+
+	l->remote_len = 128;
+	addr_parse("11.0.0.2", &l->remote);
+	put(f, IPPROTO_UDP, 3074);
+	ask(f, DELETE("{\"external_port\":3074,\"remote\":\"11.0.0.3\"}"), NOT_FOUND);
+	say(f, DELETE("{\"external_port\":3074,\"remote\":\"11.0.0.2\"}"));
+	json_decref(hear(f));
+	assert_int_equal(f->n, 1);
+	assert_int_equal(f->lease[0].remote_len, 0);
+}
+
+static void deletes_for_root_only(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, IPPROTO_UDP, 3074);
+	caller = 1000;
+	ask(f, DELETE("{\"external_port\":3074}"),
+	    "{\"error\":\"org.portreeve.NotAllowed\",\"parameters\":{}}");
+	assert_int_equal(f->n, 1);
+	ask(f, LIST, "{\"parameters\":{\"leases\":[" LEASE("udp", "3074") "]}}");
+}
+
+static void deletes_nothing_when_a_parameter_is_wrong(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, IPPROTO_UDP, 3074);
+	ask(f, DELETE("{}"), INVALID("external_port"));
+	ask(f, DELETE("{\"external_port\":0}"), INVALID("external_port"));
+	ask(f, DELETE("{\"external_port\":65536}"), INVALID("external_port"));
+	ask(f, DELETE("{\"external_port\":68610}"), INVALID("external_port"));
+	ask(f, DELETE("{\"external_port\":\"3074\"}"), INVALID("external_port"));
+	ask(f, DELETE("{\"external_port\":3074.0}"), INVALID("external_port"));
+	ask(f, DELETE("{\"external_port\":3074,\"protocol\":\"sctp\"}"),
+	    INVALID("protocol"));
+	ask(f, DELETE("{\"external_port\":3074,\"protocol\":17}"), INVALID("protocol"));
+	ask(f, DELETE("{\"external_port\":3074,\"remote\":\"x\"}"), INVALID("remote"));
+	ask(f, DELETE("{\"external_port\":3074,\"remote\":1}"), INVALID("remote"));
+	ask(f, DELETE("{\"external_port\":3074,\"only\":1}"), INVALID("only"));
+	assert_int_equal(f->n, 1);
+}
+
+static void says_what_the_kernel_said(void **state)
+{
+	struct fixture *f = *state;
+	json_t *message;
+
+	put(f, IPPROTO_UDP, 3074);
+	f->reason = LEASE_KERNEL;
+	say(f, DELETE("{\"external_port\":3074}"));
+	message = hear(f);
+	assert_string_equal(json_string_value(json_object_get(message, "error")),
+			    "org.portreeve.Failed");
+	assert_string_equal(json_string_value(json_object_get(
+				    json_object_get(message, "parameters"), "reason")),
+			    lease_reason_name(LEASE_KERNEL));
+	json_decref(message);
+	f->reason = LEASE_NOT_FOUND;
+	ask(f, DELETE("{\"external_port\":3074}"), NOT_FOUND);
+}
+
+static void answers_when_the_kernel_has_done_all(void **state)
+{
+	struct fixture *f = *state;
+	json_t *message;
+	char text[16];
+	int ended = 0;
+
+	f->later = true;
+	for (unsigned int i = 1; i <= 30; i++) {
+		struct lease *l = put(f, IPPROTO_UDP, 3074);
+
+		snprintf(text, sizeof(text), "11.0.0.%u", i);
+		l->remote_len = 128;
+		addr_parse(text, &l->remote);
+	}
+	say(f, DELETE("{\"external_port\":3074}"));
+	for (int i = 0; i < TURNS && ended < 30; i++) {
+		event_base_loop(f->base, EVLOOP_NONBLOCK);
+		usleep(100);
+		assert_int_equal(recv(f->fd, text, 1, MSG_PEEK), -1);
+		if (f->n_pending) {
+			f->n_pending--;
+			ended++;
+			f->pending[f->n_pending].done(f->pending[f->n_pending].arg,
+						      LEASE_OK);
+		}
+	}
+	message = hear(f);
+	assert_int_equal(json_integer_value(json_object_get(
+				 json_object_get(message, "parameters"), "deleted")),
+			 30);
+	json_decref(message);
+	assert_in_range(f->most_pending, 2, 8);
+	assert_int_equal(f->n, 0);
+}
+
+static void describes_its_interface(void **state)
+{
+	struct fixture *f = *state;
+	const char *text;
+	json_t *message;
+
+	say(f, "{\"method\":\"org.varlink.service.GetInterfaceDescription\","
+	       "\"parameters\":{\"interface\":\"org.portreeve\"}}");
+	message = hear(f);
+	text = json_string_value(
+		json_object_get(json_object_get(message, "parameters"), "description"));
+	assert_non_null(strstr(text, "\ninterface org.portreeve\n"));
+	assert_non_null(strstr(text, "as \\xNN\n"));
+	assert_non_null(strstr(text, "\nmethod List() -> (leases: []Lease)\n"));
+	json_decref(message);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(lists_with_the_schema_of_the_manual),
+		TEST(lists_what_is_not_ordinary),
+		TEST(lists_a_lease_past_its_deadline_with_nothing_left),
+		TEST(lists_many_in_pieces),
+		TEST(tells_its_status),
+		TEST(deletes_a_port_of_one_protocol_or_of_both),
+		TEST(deletes_only_of_the_remote_that_was_named),
+		TEST(deletes_for_root_only),
+		TEST(deletes_nothing_when_a_parameter_is_wrong),
+		TEST(says_what_the_kernel_said),
+		TEST(answers_when_the_kernel_has_done_all),
+		TEST(describes_its_interface),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "igd/ssdp.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* A piece of the datagram. */
+struct ssdp_slice {
+	const char *at;
+	size_t len;
+};
+
+static bool slice_is(struct ssdp_slice s, const char *word)
+{
+	return s.len == strlen(word) && strncasecmp(s.at, word, s.len) == 0;
+}
+
+static struct ssdp_slice slice_trim(struct ssdp_slice s)
+{
+	while (s.len && (s.at[0] == ' ' || s.at[0] == '\t')) {
+		s.at++;
+		s.len--;
+	}
+	while (s.len && (s.at[s.len - 1] == ' ' || s.at[s.len - 1] == '\t'))
+		s.len--;
+	return s;
+}
+
+/* The next line without its end; the last one may lack it (row U8). */
+static bool slice_line(struct ssdp_slice *rest, struct ssdp_slice *line)
+{
+	const char *nl = memchr(rest->at, '\n', rest->len);
+	size_t n = nl ? (size_t)(nl - rest->at) : rest->len;
+
+	if (!rest->len)
+		return false;
+	*line = (struct ssdp_slice){rest->at, n};
+	rest->at += n + (nl != NULL);
+	rest->len -= n + (nl != NULL);
+	if (line->len && line->at[line->len - 1] == '\r')
+		line->len--;
+	return true;
+}
+
+/* UDA 1.1 section 1.3.2. The version of HTTP does not matter. */
+static bool ssdp_is_search(struct ssdp_slice line)
+{
+	static const char start[] = "M-SEARCH * HTTP/1.";
+
+	return line.len >= sizeof(start) - 1 &&
+	       memcmp(line.at, start, sizeof(start) - 1) == 0;
+}
+
+/* Row U5: with quotes as the standard wants them, or without. */
+static bool ssdp_is_discover(struct ssdp_slice value)
+{
+	return slice_is(value, "\"ssdp:discover\"") || slice_is(value, "ssdp:discover");
+}
+
+int ssdp_parse(const char *data, size_t len, char target[SSDP_TARGET_MAX + 1])
+{
+	struct ssdp_slice rest = {data, len}, line, st = {0};
+	bool discover = false;
+
+	if (len > SSDP_DATAGRAM_MAX || memchr(data, '\0', len) ||
+	    !slice_line(&rest, &line) || !ssdp_is_search(line))
+		return -EBADMSG;
+	while (slice_line(&rest, &line) && line.len) {
+		const char *colon = memchr(line.at, ':', line.len);
+		struct ssdp_slice name, value;
+
+		if (!colon)
+			continue;
+		name = slice_trim(
+			(struct ssdp_slice){line.at, (size_t)(colon - line.at)});
+		value = slice_trim((struct ssdp_slice){
+			colon + 1, line.len - (size_t)(colon + 1 - line.at)});
+		if (slice_is(name, "MAN"))
+			discover = ssdp_is_discover(value);
+		else if (slice_is(name, "ST"))
+			st = value;
+		/* HOST, MX, USER-AGENT and others say nothing that we act on: searches to our
+		 * own address and without MX are answered too, and at once. */
+	}
+	if (!discover || !st.len || st.len > SSDP_TARGET_MAX)
+		return -EBADMSG;
+	memcpy(target, st.at, st.len);
+	target[st.len] = '\0';
+	return 0;
+}
+
+/* "urn:...:" and a version from 1 to that which we are; the type counts without case as
+ * libupnp has it. */
+static unsigned int ssdp_version(const char *target, const char *type,
+				 unsigned int version)
+{
+	size_t n = strlen(type);
+
+	if (strncasecmp(target, type, n) != 0 || target[n] != ':' ||
+	    target[n + 1] < '1' || target[n + 1] > '9' || target[n + 2])
+		return 0;
+	return (unsigned int)(target[n + 1] - '0') <= version
+		       ? (unsigned int)(target[n + 1] - '0')
+		       : 0;
+}
+
+/* Our own spelling of the target in out; false: nobody is meant. */
+static bool ssdp_match(const struct description *d, const char *target, char *out,
+		       size_t size)
+{
+	if (strcasecmp(target, "ssdp:all") == 0 ||
+	    strcasecmp(target, "upnp:rootdevice") == 0) {
+		snprintf(out, size, "%s",
+			 strcasecmp(target, "ssdp:all") ? "upnp:rootdevice" : "ssdp:all");
+		return true;
+	}
+	for (unsigned int i = 0; i < IGD_DEVICES; i++) {
+		unsigned int v = ssdp_version(target, description_device_type(i),
+					      IGD_FACES);
+
+		for (unsigned int face = 0; face < IGD_FACES; face++) {
+			if (strcasecmp(target, description_udn(d, face, i)) == 0) {
+				snprintf(out, size, "%s", description_udn(d, face, i));
+				return true;
+			}
+		}
+		if (v) {
+			snprintf(out, size, "%s:%u", description_device_type(i), v);
+			return true;
+		}
+	}
+	for (unsigned int i = 0; i < IGD_SERVICES; i++) {
+		const struct igd_service_def *s = description_service(IGD_FACES - 1, i);
+		unsigned int v = ssdp_version(target, s->type, s->version);
+
+		if (v) {
+			snprintf(out, size, "%s:%u", s->type, v);
+			return true;
+		}
+	}
+	return false;
+}
+
+size_t ssdp_canonical(const struct description *d, const char *target,
+		      char out[SSDP_SEARCH_MAX])
+{
+	char ours[SSDP_TARGET_MAX + 1];
+	int n;
+
+	if (!ssdp_match(d, target, ours, sizeof(ours)))
+		return 0;
+	/* libupnp answers at once up to MX 2, then after whole seconds. */
+	n = snprintf(out, SSDP_SEARCH_MAX,
+		     "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n"
+		     "MAN: \"ssdp:discover\"\r\nMX: 1\r\nST: %s\r\n\r\n",
+		     ours);
+	return n > 0 && n < SSDP_SEARCH_MAX ? (size_t)n : 0;
+}
+
+static bool ssdp_holds(const char *text, size_t len, const char *word)
+{
+	return memmem(text, len, word, strlen(word)) != NULL;
+}
+
+bool ssdp_is_double(const struct description *d, const char *answer, size_t len)
+{
+	char location[64];
+
+	/* Face 1 is registered with the document of face 0 for such searches. */
+	snprintf(location, sizeof(location), "%s\r\n", description_path(0));
+	if (!ssdp_holds(answer, len, location))
+		return false;
+	for (unsigned int i = 0; i < IGD_DEVICES; i++)
+		if (ssdp_holds(answer, len, description_udn(d, 1, i)))
+			return true;
+	return false;
+}

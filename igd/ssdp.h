@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reads searches (M-SEARCH) and writes the one canonical form that libupnp is given. What
+ * nobody here answers to is dropped, so no byte of a datagram gets further. Pure.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "igd/description.h"
+
+#define SSDP_DATAGRAM_MAX 8192
+#define SSDP_TARGET_MAX 127
+#define SSDP_SEARCH_MAX 320
+
+/* Finds the target (ST) of a search, without its white space. -EBADMSG: no search. */
+int ssdp_parse(const char *data, size_t len, char target[SSDP_TARGET_MAX + 1]);
+
+/* Writes a search for this target if one of our devices or services answers to it (rows
+ * U6, U8). Returns its length, 0: nobody does. */
+size_t ssdp_canonical(const struct description *d, const char *target,
+		      char out[SSDP_SEARCH_MAX]);
+
+/* Is this answer of libupnp the second to one search: that of face 1 to a search for an
+ * older version, which face 0 answers for itself? */
+bool ssdp_is_double(const struct description *d, const char *answer, size_t len);

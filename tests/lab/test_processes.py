@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the kernel says of the processes' power: /proc, not our own word."""
+import os
+import pwd
+import signal
+
+import pytest
+
+import gateway
+import natpmp
+import net
+import upnp
+
+CAP_NET_ADMIN = 1 << 12
+WORKERS = [("igd", "br-lan"), ("igd", "br-guest"), ("pcp", "br-lan"), ("pcp", "br-guest")]
+
+
+def uids(status):
+    return {int(u) for u in status["Uid"].split()}
+
+
+def powers(status):
+    return {k: int(status[k], 16) for k in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+
+
+@pytest.mark.parametrize("role,lan", WORKERS)
+def test_a_worker_has_no_power(gw, role, lan):
+    status = gateway.proc_status(gw.process_id(role, lan))
+    assert uids(status) == {pwd.getpwnam("portreeve-net").pw_uid}
+    assert set(powers(status).values()) == {0}
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+
+
+def test_the_core_has_only_net_admin(gw):
+    status = gateway.proc_status(gw.process_id("core"))
+    assert uids(status) == {pwd.getpwnam("portreeve").pw_uid}
+    caps = powers(status)
+    assert caps["CapEff"] == CAP_NET_ADMIN
+    assert caps["CapPrm"] == CAP_NET_ADMIN
+    assert caps["CapBnd"] in (0, CAP_NET_ADMIN)
+    assert caps["CapInh"] in (0, CAP_NET_ADMIN) and caps["CapAmb"] in (0, CAP_NET_ADMIN)
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+
+
+def test_nobody_but_the_parent_is_root(gw):
+    parent = gw.process_id("parent")
+    assert parent == gw.process.pid
+    for pid in gw.pids():
+        status = gateway.proc_status(pid)
+        if pid != parent:
+            assert 0 not in uids(status), status["Name"]
+            assert "0" not in status["Groups"].split(), status["Name"]
+
+
+def test_status_names_every_process_and_its_user(gw):
+    listed = gw.processes()
+    assert {p["pid"] for p in listed} == set(gw.pids())
+    for p in listed:
+        uid = int(gateway.proc_status(p["pid"])["Uid"].split()[0])
+        assert p["user"] == pwd.getpwuid(uid).pw_name
+    roles = [(p["role"], p["lan"]) for p in listed]
+    assert {("parent", None), ("core", None), *WORKERS} <= set(roles)
+    assert len(listed) <= 4 + 2 * 2
+
+
+def test_workers_hold_no_socket_but_their_own(gw, lab):
+    """Nobody but the core has a netlink socket; the control socket is not a worker's"""
+    with open(f"/proc/{gw.process_id('core')}/net/netlink", encoding="utf-8") as f:
+        netlink = {line.split()[-1] for line in f}
+    for role, lan in WORKERS:
+        pid = gw.process_id(role, lan)
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+            if target.startswith("socket:["):
+                assert target[8:-1] not in netlink, (role, fd)
+
+
+def test_the_directories_are_their_owners(gw):
+    state, runtime = os.stat(gw.state), os.stat(gw.runtime)
+    assert state.st_uid == pwd.getpwnam("portreeve").pw_uid and state.st_mode & 0o777 == 0o700
+    assert runtime.st_uid == 0 and not runtime.st_mode & 0o022
+    control = os.stat(f"{gw.runtime}/control")
+    assert control.st_mode & 0o777 == 0o660
+    assert control.st_gid == pwd.getpwnam("portreeve").pw_gid
+    with open(f"{gw.runtime}/portreeved.pid", encoding="utf-8") as f:
+        assert int(f.read()) == gw.process.pid
+
+
+def test_only_root_changes_anything(gw, lab, port):
+    """The group may read; a change needs uid 0"""
+    with natpmp.Client(lab.console) as c:
+        p = c.get(natpmp.UDP, port())
+    def demote():
+        os.setgroups([])
+        os.setgid(pwd.getpwnam("portreeve").pw_gid)
+        os.setuid(65534)
+    assert gw.cli("list", preexec_fn=demote).returncode == 0
+    done = gw.cli("delete", f"udp/{p}", preexec_fn=demote)
+    assert done.returncode == 77 and done.stderr.count("\n") == 1
+    assert gw.lease("udp", p)
+    def nobody():
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    assert gw.cli("list", preexec_fn=nobody).returncode in (69, 77)
+
+
+def test_a_stopped_worker_is_replaced(lab, gw):
+    """The watchdog: a worker that lives and does nothing"""
+    old = gw.process_id("pcp", "br-lan")
+    gateway.kill(old, signal.SIGSTOP)
+    with natpmp.Client(lab.console, timeout=0.2) as c:
+        net.wait_for(lambda: c.ask(b"\0\0"), 30, "an answer of a new worker", 0.1)
+    assert gw.process_id("pcp", "br-lan") != old
+    assert not os.path.exists(f"/proc/{old}")
+
+
+def test_ctrl_c_says_byebye():
+    """A terminal sends SIGINT to the whole group, not to the parent alone"""
+    with net.Net() as own, own.console.capture() as cap:
+        g = gateway.Gateway(own)
+        g.start()
+        g.process.kill(signal.SIGINT)
+        g.process.wait(5)
+        net.wait_for(lambda: not g.pids(), 3, "the end of all processes")
+        g.ended()
+        targets = {p.payload.split(b"NT: ")[1].split(b"\r\n")[0].decode()
+                   for p in cap.udp(upnp.PORT) if b"ssdp:byebye" in p.payload}
+        assert {upnp.IGD1, upnp.IGD2} <= targets
+
+
+@pytest.mark.dirty
+def test_when_the_parent_dies_all_end_and_the_leases_stay(lab, port):
+    with net.Net() as own:
+        g = gateway.Gateway(own)
+        g.start()
+        with natpmp.Client(own.console) as c:
+            p = c.get(natpmp.UDP, port())
+        gateway.kill(g.process.pid)
+        net.wait_for(lambda: not g.pids(), 3, "the end of all processes")
+        g.ended()
+        with own.console.udp(p) as s:
+            assert net.arrives(own.inet, s, p)

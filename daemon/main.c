@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -110,6 +111,8 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	log_set_debug(o.debug);
+	prctl(PR_SET_NAME,
+	      "portreeved"); /* executed by descriptor, it may be called a number */
 	switch (o.role) {
 	case ROLE_PARENT:
 		return main_parent(&o);

@@ -199,23 +199,38 @@ int setup_remove(void)
 	return err;
 }
 
+/* Opens what will be executed. */
+static int setup_programs(struct spawn *s, const char *libexec_dir)
+{
+	char igd[4096];
+
+	snprintf(igd, sizeof(igd), "%s/portreeve-igd", libexec_dir);
+	s->self_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	if (s->self_fd < 0) {
+		log_error("/proc/self/exe: %m; is /proc mounted?");
+		return EXIT_FAILURE;
+	}
+	s->igd_fd = open(igd, O_PATH | O_CLOEXEC);
+	if (s->igd_fd < 0) {
+		log_error("%s: %m; install it, or name its directory with --libexec-dir",
+			  igd);
+		return EXIT_FAILURE;
+	}
+	return 0;
+}
+
 int setup_all(struct setup *s, const struct options *o, const struct config *c)
 {
-	ssize_t n;
 	int err;
 
 	*s = (struct setup){.spawn = {.options = o, .config_fd = -1, .control_fd = -1}};
 	err = setup_root();
 	if (err)
 		return err;
-	n = readlink("/proc/self/exe", s->spawn.self, sizeof(s->spawn.self) - 1);
-	if (n <= 0) {
-		log_error("/proc/self/exe: %m; is /proc mounted?");
-		return EXIT_FAILURE;
-	}
 	snprintf(s->pid_file, sizeof(s->pid_file), "%s/portreeved.pid", o->runtime_dir);
 	snprintf(s->control, sizeof(s->control), "%s/control", o->runtime_dir);
-	if ((err = setup_users(&s->spawn.users)) || (err = setup_alone()) ||
+	if ((err = setup_programs(&s->spawn, o->libexec_dir)) ||
+	    (err = setup_users(&s->spawn.users)) || (err = setup_alone()) ||
 	    (err = setup_ports(c)) || (err = setup_dirs(o, &s->spawn.users)))
 		return err;
 	s->spawn.config_fd = setup_memory(c);

@@ -34,7 +34,8 @@ static void spawn_keep_env(void)
 	spawn_env[n] = NULL;
 }
 
-/* Puts fds[i] at 3 + i and closes all others; -1 leaves a place empty. */
+/* Puts fds[i] at 3 + i and has all others closed at exec; -1 leaves a place
+ * empty. */
 static int spawn_place_fds(const int *fds, int n)
 {
 	int high[8];
@@ -50,7 +51,9 @@ static int spawn_place_fds(const int *fds, int n)
 		else if (dup2(high[i], ROLE_FD_CHANNEL + i) < 0)
 			return -errno;
 	}
-	return close_range((unsigned)(ROLE_FD_CHANNEL + n), ~0U, 0) ? -errno : 0;
+	return close_range((unsigned)(ROLE_FD_CHANNEL + n), ~0U, CLOSE_RANGE_CLOEXEC)
+		       ? -errno
+		       : 0;
 }
 
 static void spawn_reset_signals(void)
@@ -72,7 +75,9 @@ static const char *spawn_become(const struct spawn *s, enum role role, uint16_t 
 {
 	const struct options *o = s->options;
 	int fds[3] = {channel, s->config_fd, s->control_fd};
-	char arg_role[32], arg_lan[32], path[4096];
+	int program = fcntl(role == ROLE_IGD ? s->igd_fd : s->self_fd, F_DUPFD_CLOEXEC,
+			    128);
+	char arg_role[32], arg_lan[32];
 	char *argv[SPAWN_ARGS];
 	char state[4096], libexec[4096];
 	int n = 0, err;
@@ -83,8 +88,6 @@ static const char *spawn_become(const struct spawn *s, enum role role, uint16_t 
 		return "descriptors";
 	}
 	spawn_reset_signals();
-	snprintf(path, sizeof(path), "%s%s", role == ROLE_IGD ? o->libexec_dir : s->self,
-		 role == ROLE_IGD ? "/portreeve-igd" : "");
 	snprintf(arg_role, sizeof(arg_role), "--role=%s", role_name(role));
 	snprintf(arg_lan, sizeof(arg_lan), "--lan=%u", lan);
 	snprintf(state, sizeof(state), "--state-dir=%s", o->state_dir);
@@ -106,9 +109,8 @@ static const char *spawn_become(const struct spawn *s, enum role role, uint16_t 
 		errno = -err;
 		return "privileges";
 	}
-	execve(path, argv, spawn_env);
-	return role == ROLE_IGD ? "portreeve-igd (is --libexec-dir right?)"
-				: "portreeved";
+	fexecve(program, argv, spawn_env);
+	return "exec";
 }
 
 int spawn_role(const struct spawn *s, enum role role, uint16_t lan, int *channel)

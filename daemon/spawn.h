@@ -10,9 +10,12 @@
 struct spawn {
 	const struct options *options; /* of the parent; handed on to the others */
 	struct users users;
-	char self[4096]; /* path of portreeved */
-	int config_fd;   /* the configuration's text, for the core; -1: none */
-	int control_fd;  /* the control socket, for the core */
+	/* The two programs, opened while we may still look everywhere: their directory may be
+	 * closed to the users that they run as. */
+	int self_fd;
+	int igd_fd;
+	int config_fd;  /* the configuration's text, for the core; -1: none */
+	int control_fd; /* the control socket, for the core */
 };
 
 /* Starts a role; *channel is the other end of its channel. The pid, or -errno. */

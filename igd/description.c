@@ -140,13 +140,14 @@ static bool description_close(struct description *d, const struct text *t)
 	if (t->bad)
 		return false;
 	for (size_t i = 0; i < DOCUMENTS; i++) {
-		char *text = d->documents[i].text;
+		char *shorter;
 
-		if (text != t->buf)
+		if (d->documents[i].text != t->buf)
 			continue;
 		d->documents[i].len = t->len;
-		text = realloc(text, t->len + 1);
-		d->documents[i].text = text ? text : d->documents[i].text;
+		shorter = realloc(d->documents[i].text, t->len + 1);
+		if (shorter)
+			d->documents[i].text = shorter;
 	}
 	return true;
 }

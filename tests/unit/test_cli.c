@@ -438,8 +438,13 @@ static void exits_0_with_help_and_version(void **state)
 	assert_int_equal(run(f, "help"), 0);
 	assert_memory_equal(f->out, "usage: ", 7);
 	assert_int_equal(run(f, "list --help"), 0);
-	for (const char *line = f->out; *line; line = strchr(line, '\n') + 1)
-		assert_in_range(strchr(line, '\n') - line, 0, 80);
+	for (const char *line = f->out; *line; line = strchr(line, '\n') + 1) {
+		const char *dir = strstr(line, RUNSTATEDIR), *end = strchr(line, '\n');
+
+		/* A directory of the build's may be long: "/run" is what it counts for. */
+		assert_in_range(end - line, 0,
+				dir && dir < end ? 76 + (int)strlen(RUNSTATEDIR) : 80);
+	}
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -78,6 +78,16 @@ const char *addr_text(const struct in6_addr *a, char buf[ADDR_TEXT])
 	return buf;
 }
 
+const char *addr_port_text(const struct in6_addr *a, uint16_t port,
+			   char buf[ADDR_PORT_TEXT])
+{
+	char addr[ADDR_TEXT];
+
+	snprintf(buf, ADDR_PORT_TEXT, addr_is_v4(a) ? "%s:%u" : "[%s]:%u",
+		 addr_text(a, addr), port);
+	return buf;
+}
+
 int addr_parse(const char *text, struct in6_addr *out)
 {
 	struct in_addr v4;
@@ -114,7 +124,8 @@ int prefix_parse(const char *text, struct prefix *out)
 	if (*end || len > (v4 ? 32 : 128))
 		return -EINVAL;
 	out->len = (uint8_t)(len + (v4 ? 96 : 0));
-	return 0;
+	/* "::ffff:1.2.3.4/2" is neither an IPv4 network nor one of IPv6. */
+	return addr_is_v4(&out->addr) && out->len < 96 ? -EINVAL : 0;
 }
 
 const char *prefix_text(const struct prefix *p, char buf[PREFIX_TEXT])

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #define ADDR_TEXT 46 /* INET6_ADDRSTRLEN */
+#define ADDR_PORT_TEXT 54
 #define PREFIX_TEXT 50
 
 struct prefix {
@@ -42,6 +43,9 @@ uint16_t port_from_sockaddr(const struct sockaddr *sa);
 
 /* Writes the usual text, IPv4 as a.b.c.d. Returns buf. */
 const char *addr_text(const struct in6_addr *a, char buf[ADDR_TEXT]);
+/* "a.b.c.d:port" or "[a:b::c]:port". Returns buf. */
+const char *addr_port_text(const struct in6_addr *a, uint16_t port,
+			   char buf[ADDR_PORT_TEXT]);
 /* Reads an IPv4 or IPv6 literal. -EINVAL. */
 int addr_parse(const char *text, struct in6_addr *out);
 

@@ -55,14 +55,25 @@ bool record_from_core(unsigned int kind, size_t count)
 	}
 }
 
+static bool lease_filter_valid(const struct lease_filter *f)
+{
+	return f->len <= 128 && f->zero == 0;
+}
+
 bool lease_request_valid(const struct lease_request *req)
 {
 	static const uint8_t zero[sizeof(req->zero)];
 
-	return req->op >= LEASE_OP_MAP && req->op < LEASE_OP_END &&
-	       req->by < LEASE_BY_END && (req->flags & ~LEASE_FLAGS) == 0 &&
-	       req->remote_len <= 128 && memcmp(req->zero, zero, sizeof(zero)) == 0 &&
-	       memchr(req->description, '\0', LEASE_DESCRIPTION_MAX + 1) != NULL;
+	if (req->op < LEASE_OP_MAP || req->op >= LEASE_OP_END ||
+	    req->by >= LEASE_BY_END || (req->flags & ~LEASE_FLAGS) ||
+	    req->remote_len > 128 || req->n_filters > LEASE_FILTERS_MAX ||
+	    memcmp(req->zero, zero, sizeof(zero)) != 0 ||
+	    !memchr(req->description, '\0', LEASE_DESCRIPTION_MAX + 1))
+		return false;
+	for (size_t i = 0; i < req->n_filters; i++)
+		if (!lease_filter_valid(&req->filters[i]))
+			return false;
+	return true;
 }
 
 const char *lease_by_name(enum lease_by by)
@@ -101,6 +112,9 @@ static const struct {
 	[LEASE_NOT_FOUND] = {"not-found", "there is no such lease"},
 	[LEASE_NO_WAN] = {"no-wan", "there is no external address now"},
 	[LEASE_REMOTE] = {"remote", "the restriction to a remote host cannot be kept"},
+	[LEASE_FILTERS] =
+		{"filters",
+		 "more filters than a lease may have, or such as contradict each other"},
 	[LEASE_KERNEL] = {"kernel", "the kernel refused the change"},
 };
 

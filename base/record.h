@@ -19,6 +19,8 @@
 #define RECORD_DESCRIPTION 132 /* 128 bytes of text, NUL, and to a multiple of four */
 #define LEASE_DESCRIPTION_MAX 128
 #define PCP_NONCE_LEN 12
+#define LEASE_FILTERS_MAX 4 /* of one lease */
+#define RECORD_LAN_ALSO 8
 
 enum record_kind {
 	RECORD_SETUP =
@@ -56,13 +58,20 @@ enum lease_op {
 };
 
 enum lease_flag {
-	LEASE_EXACT =
-		1, /* this ext_port or a refusal: UPnP AddPortMapping, PREFER_FAILURE */
-	LEASE_NONCE = 2, /* nonce is set and must be that of the lease (RFC 6887 11.3) */
-	LEASE_DISABLED = 4, /* keep the entry, forward nothing: UPnP NewEnabled 0 */
-	LEASE_UNTIL_GONE =
-		8, /* no clock: until the host has left the LAN (IGD:1 lease 0) */
-	LEASE_FLAGS = 15,
+	/* This ext_port or a refusal: UPnP AddPortMapping, PCP PREFER_FAILURE. */
+	LEASE_EXACT = 1,
+	/* nonce is set and must be that of the lease (RFC 6887 11.3). */
+	LEASE_NONCE = 2,
+	/* Keep the entry, forward nothing: UPnP NewEnabled 0. */
+	LEASE_DISABLED = 4,
+	/* No clock: until the host has left the LAN (IGD:1 lease 0). */
+	LEASE_UNTIL_GONE = 8,
+	/* description is given, be it empty; without this flag the lease keeps its own. */
+	LEASE_DESCRIBE = 16,
+	/* The filters that the lease has go, before those of the request are added (RFC 6887
+	 * 13.3, prefix length 0). */
+	LEASE_UNFILTER = 32,
+	LEASE_FLAGS = 63,
 };
 
 /* Why a request was refused; LEASE_OK is zero. Each front end maps them to its codes. */
@@ -86,9 +95,19 @@ enum lease_reason {
 	LEASE_NOT_FOUND, /* no such lease */
 	LEASE_NO_WAN,    /* no external address now */
 	LEASE_REMOTE,    /* a remote restriction that cannot be kept */
+	LEASE_FILTERS,   /* more filters than a lease may have */
 	LEASE_KERNEL,    /* the kernel refused the change */
 	LEASE_REASON_END,
 };
+
+/* Who may come in: addr/len from that port (0: from any). */
+struct lease_filter {
+	struct in6_addr addr;
+	uint8_t len; /* 0-128, of the 128 bits */
+	uint8_t zero;
+	uint16_t port;
+};
+static_assert(sizeof(struct lease_filter) == 20, "lease_filter has no hidden padding");
 
 struct lease_request {
 	uint32_t tag;     /* the asker's own; comes back in the reply */
@@ -105,11 +124,13 @@ struct lease_request {
 	struct in6_addr
 		remote;     /* only this prefix may come in; with length 0 everybody */
 	uint8_t remote_len; /* 0-128, of the 128 bits */
-	uint8_t zero[3];
+	uint8_t n_filters;  /* to be added to those of the lease */
+	uint8_t zero[2];
 	uint8_t nonce[PCP_NONCE_LEN];
+	struct lease_filter filters[LEASE_FILTERS_MAX];
 	char description[RECORD_DESCRIPTION]; /* NUL-terminated, at most 128 bytes */
 };
-static_assert(sizeof(struct lease_request) == 216, "lease_request has no hidden padding");
+static_assert(sizeof(struct lease_request) == 296, "lease_request has no hidden padding");
 
 struct lease_reply {
 	uint32_t tag;
@@ -141,7 +162,8 @@ static_assert(sizeof(struct record_prefix) == 20, "record_prefix has no hidden p
 
 /*
  * What a worker must know before it serves. The sockets come with the message:
- * pcp: UDP 5351, IPv4, bound to the LAN device. igd: the HTTP listener, TCP.
+ * pcp: UDP 5351, IPv4, bound to the LAN device, and the same for IPv6 if the LAN has IPv6
+ * addresses. igd: the HTTP listener, TCP.
  */
 struct record_setup {
 	char ifname[16]; /* NUL-terminated */
@@ -150,12 +172,19 @@ struct record_setup {
 	uint16_t http_port;
 	uint32_t requests_per_second; /* per host */
 	uint8_t n_addrs;              /* 1-8; the first is the LAN's main IPv4 address */
-	uint8_t debug;                /* log debug lines */
-	uint8_t zero[2];
+	uint8_t n_also;
+	uint8_t features; /* enum record_feature */
+	uint8_t debug;    /* log debug lines */
 	uint8_t uuid[16]; /* of this router and LAN, stable; devices derive their UDNs */
 	struct record_prefix addrs[RECORD_LAN_ADDRS];
+	struct record_prefix also[RECORD_LAN_ALSO]; /* networks routed to that LAN */
 };
-static_assert(sizeof(struct record_setup) == 208, "record_setup has no hidden padding");
+static_assert(sizeof(struct record_setup) == 368, "record_setup has no hidden padding");
+
+enum record_feature {
+	RECORD_NATPMP = 1, /* serve NAT-PMP; off: version 0 gets PCP's UNSUPP_VERSION */
+	RECORD_PCP = 2,    /* serve PCP; off: other versions get NAT-PMP's result 1 */
+};
 
 /* What read-only answers are made of. Times are milliseconds of CLOCK_BOOTTIME. */
 struct record_state {

@@ -20,7 +20,7 @@ static inline struct wire wire_of(const void *buf, size_t len)
 {
 	const uint8_t *p = buf;
 
-	return (struct wire){.pos = p, .end = p + len};
+	return (struct wire){.pos = p, .end = len ? p + len : p};
 }
 
 static inline size_t wire_left(const struct wire *w)

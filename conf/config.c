@@ -35,8 +35,9 @@ struct reader {
 	struct portset more_udp;
 	struct portset less_tcp; /* of `allow-reserved` */
 	struct portset less_udp;
-	int lifetime_line; /* of the last of min- and max-lifetime */
-	bool ended;        /* END_KEY was seen: no comment or string runs to the end */
+	int lifetime_line;         /* of the last of min- and max-lifetime */
+	bool nat_pmp[CONFIG_LANS]; /* nat-pmp was set for that LAN */
+	bool ended; /* END_KEY was seen: no comment or string runs to the end */
 	char *err;
 };
 static _Thread_local struct reader *reading;
@@ -200,7 +201,9 @@ static struct config_lan *lan_of(cfg_t *block)
 	return lan;
 }
 
-static int read_also(cfg_t *cfg, cfg_opt_t *opt, const char *text, struct config_lan *lan)
+/* One IPv4 network more of a list. */
+static int read_network(cfg_t *cfg, cfg_opt_t *opt, const char *text, struct prefix *list,
+			size_t *n)
 {
 	struct prefix p;
 
@@ -214,11 +217,11 @@ static int read_also(cfg_t *cfg, cfg_opt_t *opt, const char *text, struct config
 	if (p.len < 96 + 8)
 		return wrong(cfg, opt->name,
 			     "\"%.60s\" is too wide, /8 to /32 is allowed", text);
-	if (lan->n_also == CONFIG_ALSO)
+	if (*n == CONFIG_ALSO)
 		return wrong(cfg, opt->name,
 			     "\"%.60s\" is one too many, %d networks are allowed", text,
 			     CONFIG_ALSO);
-	lan->also[lan->n_also++] = p;
+	list[(*n)++] = p;
 	return 0;
 }
 
@@ -237,8 +240,14 @@ static int lan_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 		return read_bool(cfg, opt, text, &lan->upnp);
 	if (strcmp(opt->name, "pcp") == 0)
 		return read_bool(cfg, opt, text, &lan->pcp);
+	if (strcmp(opt->name, "nat-pmp") == 0) {
+		reading->nat_pmp[lan - reading->c->lan] = true;
+		return read_bool(cfg, opt, text, &lan->nat_pmp);
+	}
 	if (strcmp(opt->name, "also") == 0)
-		return read_also(cfg, opt, text, lan);
+		return read_network(cfg, opt, text, lan->also, &lan->n_also);
+	if (strcmp(opt->name, "third-party") == 0)
+		return read_network(cfg, opt, text, lan->third, &lan->n_third);
 	r = read_number(cfg, opt, text, 1024, 65535, &port);
 	if (!r)
 		lan->http_port = (uint16_t)port;
@@ -269,6 +278,15 @@ static int top_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 	if (strcmp(opt->name, "max-lifetime") == 0) {
 		reading->lifetime_line = cfg->line;
 		return read_seconds(cfg, opt, text, 7 * 86400, &c->max_lifetime_s);
+	}
+	if (strcmp(opt->name, "pcp-nonce") == 0) {
+		c->pcp_nonce_same_source = strcmp(text, "same-source") == 0;
+		if (c->pcp_nonce_same_source || strcmp(text, "strict") == 0)
+			return 0;
+		return wrong(cfg, opt->name,
+			     "\"%.40s\" is neither, allowed is \"strict\" or "
+			     "\"same-source\"",
+			     text);
 	}
 	if (strcmp(opt->name, "reserved") == 0)
 		return read_ports(cfg, opt, text, &reading->more_tcp, &reading->more_udp);
@@ -314,8 +332,14 @@ static int lan_end(cfg_t *cfg, cfg_opt_t *opt)
 {
 	cfg_t *block = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
 
+	struct config_lan *lan = lan_of(block);
+
 	(void)cfg;
-	return lan_of(block) ? 0 : -1;
+	if (!lan)
+		return -1;
+	if (!reading->nat_pmp[lan - reading->c->lan])
+		lan->nat_pmp = lan->pcp;
+	return 0;
 }
 
 #define KEY(name, read) CFG_STR_CB(name, NULL, CFGF_NODEFAULT, read)
@@ -323,8 +347,13 @@ static int lan_end(cfg_t *cfg, cfg_opt_t *opt)
 
 static cfg_opt_t wan_keys[] = {CFG_END()};
 static cfg_opt_t lan_keys[] = {
-	KEY("upnp", lan_key),      KEY("pcp", lan_key), KEYS("also", lan_key),
-	KEY("http-port", lan_key), CFG_END(),
+	KEY("upnp", lan_key),
+	KEY("pcp", lan_key),
+	KEY("nat-pmp", lan_key),
+	KEYS("also", lan_key),
+	KEYS("third-party", lan_key),
+	KEY("http-port", lan_key),
+	CFG_END(),
 };
 static cfg_opt_t limits_keys[] = {
 	KEY("leases", limits_key),
@@ -338,6 +367,7 @@ static cfg_opt_t top_keys[] = {
 	CFG_SEC("limits", limits_keys, CFGF_NONE),
 	KEY("min-lifetime", top_key),
 	KEY("max-lifetime", top_key),
+	KEY("pcp-nonce", top_key),
 	KEYS("reserved", top_key),
 	KEYS("allow-reserved", top_key),
 	KEY("reserved-file", top_key),

@@ -25,10 +25,13 @@
 struct config_lan {
 	char name[IFNAMSIZ];
 	bool upnp;
-	bool pcp;           /* and NAT-PMP, which shares its port */
+	bool pcp;
+	bool nat_pmp;       /* shares PCP's port */
 	uint16_t http_port; /* 0: chosen by the daemon */
 	size_t n_also;
 	struct prefix also[CONFIG_ALSO]; /* IPv4 networks behind a switch of that LAN */
+	size_t n_third;
+	struct prefix third[CONFIG_ALSO]; /* hosts that may ask for others: THIRD_PARTY */
 };
 
 struct config {
@@ -40,6 +43,7 @@ struct config {
 	uint32_t requests_per_second;
 	uint32_t min_lifetime_s; /* of PCP, as max_lifetime_s, which is NAT-PMP's too */
 	uint32_t max_lifetime_s;
+	bool pcp_nonce_same_source;      /* else RFC 6887 11.3 as it is written */
 	char reserved_file[CONFIG_PATH]; /* "": none */
 	/* The file's ports and those of `reserved`, without those of `allow-reserved`. */
 	struct portset reserved_tcp;

@@ -19,7 +19,7 @@ struct control {
 	void *core;
 };
 
-/* Keys outlive the leases: a list that is read slowly holds 20 bytes each, no more. */
+/* Keys outlive the leases: a list that is read slowly holds 36 bytes each, no more. */
 struct keys {
 	struct control_key *key;
 	size_t n;
@@ -40,10 +40,14 @@ static void keys_add(struct keys *k, const struct lease *l)
 		k->key = key;
 		k->room = room;
 	}
-	k->key[k->n++] = (struct control_key){.protocol = l->protocol,
-					      .ext_port = l->ext_port,
-					      .remote = l->remote,
-					      .remote_len = l->remote_len};
+	k->key[k->n++] = (struct control_key){
+		.protocol = l->protocol,
+		.ext_port = l->ext_port,
+		.remote = l->remote,
+		.remote_len = l->remote_len,
+		.internal = lease_is_pinhole(l) ? l->internal
+						: (struct in6_addr)IN6ADDR_ANY_INIT,
+	};
 }
 
 static void keys_add_each(void *arg, const struct lease *l)
@@ -83,6 +87,22 @@ static json_t *claims_json(const struct lease *l)
 	return claims;
 }
 
+/* Who may come in, where that is restricted. */
+static json_t *filters_json(const struct lease *l)
+{
+	json_t *filters = json_array();
+
+	for (size_t i = 0; i < l->n_filters; i++) {
+		const struct prefix p = {l->filters[i].addr, l->filters[i].len};
+		char text[PREFIX_TEXT];
+
+		json_array_append_new(filters, json_pack("{s:s,s:i}", "remote",
+							 prefix_text(&p, text), "port",
+							 (int)l->filters[i].port));
+	}
+	return filters;
+}
+
 static json_t *remaining_json(const struct lease *l, uint64_t now_ms)
 {
 	if (l->deadline_ms == LEASE_NO_DEADLINE || l->until_gone & l->claims)
@@ -114,7 +134,9 @@ static json_t *lease_json(const struct lease *l, uint64_t now_ms)
 		      "age_s", (json_int_t)(age_ms / 1000),
 		      "remaining_s", remaining_json(l, now_ms));
 	/* clang-format on */
-	if (o && !addr_is_v4(&l->internal))
+	if (o && l->n_filters)
+		json_object_set_new(o, "filters", filters_json(l));
+	if (o && lease_is_pinhole(l))
 		json_object_set_new(o, "family", json_string("ipv6"));
 	return o;
 }

@@ -28,6 +28,7 @@ struct control_key {
 	uint8_t remote_len;
 	uint16_t ext_port;
 	struct in6_addr remote;
+	struct in6_addr internal; /* of a pinhole, an IPv6 lease; else :: */
 };
 
 /* Texts are borrowed, and read before the call that filled this in returns. */

@@ -54,7 +54,7 @@ struct ledger {
 static void log_step(const struct lease_change *s)
 {
 	const struct lease *l = s->has ? &s->after : &s->before;
-	char to[ADDR_TEXT], text[4 * RECORD_DESCRIPTION], from[PREFIX_TEXT + 8] = "";
+	char to[ADDR_PORT_TEXT], text[4 * RECORD_DESCRIPTION], from[PREFIX_TEXT + 8] = "";
 	const char *what = !s->has ? "ended" : !s->had ? "granted" : "renewed";
 	struct prefix remote = {l->remote, l->remote_len};
 	unsigned long long left = 0;
@@ -70,22 +70,21 @@ static void log_step(const struct lease_change *s)
 	}
 	if (s->has && l->deadline_ms != LEASE_NO_DEADLINE && !l->until_gone)
 		left = (l->deadline_ms - clock_ms() + 500) / 1000;
-	log_line(
-		s->has && s->had ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
-		"lease %s port=%s/%u to=%s:%u%s by=%s%s%s lifetime=%llu description=\"%s\"",
-		what, l->protocol == IPPROTO_TCP ? "tcp" : "udp", l->ext_port,
-		addr_text(&l->internal, to), l->int_port, from,
-		lease_by_name((enum lease_by)l->origin),
-		s->has ? "" : " reason=", s->has ? "" : lease_end_name(s->end), left,
-		log_escape(l->description, text, sizeof(text)));
+	log_line(s->has && s->had ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+		 "lease %s port=%s/%u to=%s%s by=%s%s%s lifetime=%llu description=\"%s\"",
+		 what, l->protocol == IPPROTO_TCP ? "tcp" : "udp", l->ext_port,
+		 addr_port_text(&l->internal, l->int_port, to), from,
+		 lease_by_name((enum lease_by)l->origin),
+		 s->has ? "" : " reason=", s->has ? "" : lease_end_name(s->end), left,
+		 log_escape(l->description, text, sizeof(text)));
 }
 
 static void log_refusal(const struct lease_request *req, const struct lease_reply *reply)
 {
-	char who[ADDR_TEXT];
+	char who[ADDR_PORT_TEXT];
 
-	log_debug("lease refused port=%u/%u client=%s:%u by=%s reason=%s", req->protocol,
-		  req->ext_port, addr_text(&req->client, who), req->int_port,
+	log_debug("lease refused port=%u/%u client=%s by=%s reason=%s", req->protocol,
+		  req->ext_port, addr_port_text(&req->client, req->int_port, who),
 		  lease_by_name((enum lease_by)req->by),
 		  lease_reason_name((enum lease_reason)reply->reason));
 }
@@ -213,7 +212,8 @@ static void ledger_commit(struct ledger *l)
 	for (size_t i = 0; i < n_waiters; i++) {
 		struct ledger_waiter *w = &l->waiter[i];
 
-		w->reply.external = l->wan4;
+		w->reply.external = addr_is_v4(&w->reply.internal) ? l->wan4
+								   : w->reply.internal;
 		if (w->asked)
 			l->ops->answer(l->arg, w->to, &w->reply);
 	}
@@ -296,7 +296,8 @@ void ledger_ask(struct ledger *l, uint64_t to, int lan, const struct lease_reque
 	if (l->changes.n >= LEDGER_STEPS || l->n_waiters >= LEDGER_STEPS)
 		ledger_commit(l);
 	first = l->changes.n;
-	if (req->op == LEASE_OP_MAP && lan >= 0 && addr_is_none(&l->wan4)) {
+	if (req->op == LEASE_OP_MAP && lan >= 0 && addr_is_none(&l->wan4) &&
+	    addr_is_v4(&req->internal)) {
 		refuse(&reply, req, LEASE_NO_WAN);
 		err = 0;
 	} else {

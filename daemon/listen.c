@@ -43,6 +43,28 @@ int listen_pcp(const char *ifname)
 	return fd;
 }
 
+int listen_pcp6(const char *ifname)
+{
+	static const int size = PCP_BUFFER, one = 1;
+	struct sockaddr_in6 name = {.sin6_family = AF_INET6,
+				    .sin6_port = htons(PCP_PORT)};
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, ifname,
+		       (socklen_t)strlen(ifname)) ||
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) ||
+	    bind(fd, (struct sockaddr *)&name, sizeof(name))) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	return fd;
+}
+
 int listen_http(const char *ifname, struct in_addr addr, uint16_t port)
 {
 	int fd = bound(SOCK_STREAM, ifname, addr, port);

@@ -2,7 +2,10 @@
 noinst_LIBRARIES += libdaemon.a
 libdaemon_a_SOURCES = \
 	daemon/control.c daemon/control.h \
-	daemon/core.c daemon/core.h \
+	daemon/core.c daemon/core.h daemon/core_inside.h \
+	daemon/core_admin.c \
+	daemon/core_network.c \
+	daemon/core_serve.c \
 	daemon/identity.c daemon/identity.h \
 	daemon/ledger.c daemon/ledger.h \
 	daemon/listen.c daemon/listen.h \

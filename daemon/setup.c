@@ -168,7 +168,7 @@ static int setup_ports(const struct config *c)
 
 		if (!lan->n_addrs)
 			continue;
-		if (lan->pcp)
+		if (lan->pcp || lan->nat_pmp)
 			err = setup_port(lan->name, &pcp);
 		if (!err && lan->upnp)
 			err = setup_port(lan->name, &ssdp);

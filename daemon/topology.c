@@ -14,10 +14,13 @@ void topology_init(struct topology *t, const struct config *config)
 		memcpy(lan->name, from->name, sizeof(lan->name));
 		lan->upnp = from->upnp;
 		lan->pcp = from->pcp;
+		lan->nat_pmp = from->nat_pmp;
 		lan->http_port = from->http_port ? from->http_port
 						 : (uint16_t)(HTTP_PORT_FIRST + i);
 		lan->n_also = from->n_also;
 		memcpy(lan->also, from->also, sizeof(lan->also));
+		lan->n_third = from->n_third;
+		memcpy(lan->third, from->third, sizeof(lan->third));
 	}
 }
 
@@ -58,6 +61,7 @@ static void topology_find_lan(void *arg, const struct link *link)
 	*lan = (struct topology_lan){
 		.upnp = true,
 		.pcp = true,
+		.nat_pmp = true,
 		.http_port = (uint16_t)(HTTP_PORT_FIRST + (lan - t->lan)),
 	};
 	snprintf(lan->name, sizeof(lan->name), "%s", link->name);
@@ -96,6 +100,7 @@ void topology_read(struct topology *t, const struct links *links)
 	memset(t->wan, 0, sizeof(t->wan));
 	if (t->config->wan[0] || wan)
 		snprintf(t->wan, sizeof(t->wan), "%s", wan ? wan->name : t->config->wan);
+	t->wan_index = wan ? wan->index : 0;
 	t->wan_up = wan && wan->up && wan->running && v4;
 	t->wan4 = v4 ? v4->addr : (struct in6_addr)IN6ADDR_ANY_INIT;
 	if (!t->config->n_lans)
@@ -123,4 +128,6 @@ void topology_lan_policy(const struct topology_lan *lan, struct lease_lan *polic
 	}
 	for (size_t i = 0; i < lan->n_also && policy->n_nets < LEASE_LAN_NETS; i++)
 		policy->nets[policy->n_nets++] = lan->also[i];
+	for (size_t i = 0; i < lan->n_third; i++)
+		policy->third[policy->n_third++] = lan->third[i];
 }

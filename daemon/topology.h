@@ -17,16 +17,20 @@ struct topology_lan {
 	uint32_t ifindex;    /* 0: not there */
 	bool upnp;
 	bool pcp;
+	bool nat_pmp;
 	uint16_t http_port;
 	size_t n_addrs; /* 0: no IPv4 address, nothing is served */
 	struct record_prefix addrs[RECORD_LAN_ADDRS]; /* the first is IPv4 */
 	size_t n_also;
 	struct prefix also[CONFIG_ALSO];
+	size_t n_third;
+	struct prefix third[CONFIG_ALSO];
 };
 
 struct topology {
 	const struct config *config;
 	char wan[IFNAMSIZ];   /* "": none yet */
+	uint32_t wan_index;   /* 0: not there */
 	bool wan_up;          /* up, with an address */
 	struct in6_addr wan4; /* :: while there is none */
 	struct topology_lan lan[LEASE_LANS_MAX];

@@ -1,1 +1,2 @@
-# The sources of doc/.
+# SPDX-License-Identifier: GPL-2.0-or-later
+EXTRA_DIST += doc/protocols.md

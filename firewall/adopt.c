@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/addr.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "firewall/kernel.h"
@@ -35,12 +36,13 @@ struct objects {
 	size_t room;
 };
 
-/* An element of one of the four lease maps. */
+/* An element of one of the lease maps. */
 struct found {
 	struct element_key key;
 	uint8_t dest[ELEMENT_DEST];
 	uint8_t userdata_len;
 	bool repair;
+	bool superseded; /* a lease with filters has its place */
 	size_t userdata;
 	uint64_t until_ms; /* without the grace */
 };
@@ -55,6 +57,13 @@ struct adoption {
 	struct found *found;
 	size_t n_found;
 	size_t found_room;
+	/* The leases whose elements are filters, put together. */
+	struct filtered {
+		struct lease lease;
+		bool repair;
+	} * filtered;
+	size_t n_filtered;
+	size_t filtered_room;
 	uint8_t *userdata;
 	size_t userdata_len;
 	size_t userdata_room;
@@ -105,8 +114,9 @@ static int note_lease(void *arg, const struct dumped *d)
 	a->userdata = userdata;
 	if (err)
 		return err;
-	if ((d->key_len != ELEMENT_PORT_KEY && d->key_len != ELEMENT_HOST_KEY) ||
-	    d->data_len != ELEMENT_DEST || d->userdata_len > ELEMENT_USERDATA_MAX) {
+	if (d->key_len != element_map_key_len(a->map) ||
+	    (element_map_has_dest(a->map) && d->data_len != ELEMENT_DEST) ||
+	    d->userdata_len > ELEMENT_USERDATA_MAX) {
 		a->report->foreign++;
 		return 0;
 	}
@@ -115,9 +125,10 @@ static int note_lease(void *arg, const struct dumped *d)
 	f->key.map = (uint8_t)a->map;
 	f->key.len = (uint8_t)d->key_len;
 	memcpy(f->key.from, d->key, d->key_len);
-	if (d->key_len == ELEMENT_HOST_KEY)
+	if (element_map_is_range(a->map))
 		memcpy(f->key.to, d->key_to ? d->key_to : d->key, d->key_len);
-	memcpy(f->dest, d->data, ELEMENT_DEST);
+	if (element_map_has_dest(a->map))
+		memcpy(f->dest, d->data, ELEMENT_DEST);
 	f->userdata = a->userdata_len;
 	f->userdata_len = (uint8_t)d->userdata_len;
 	if (d->userdata_len)
@@ -238,10 +249,12 @@ static int decode(const struct adoption *a, const struct found *f, struct lease 
 static bool is_whole(struct adoption *a, const struct lease *l)
 {
 	struct port_use *use = &a->fw->use[PORT_USE(l->protocol, l->ext_port)];
-	uint8_t key[ELEMENT_HOST_KEY];
+	uint8_t key[ELEMENT_HOST_KEY] = {0};
 	uint8_t port[ELEMENT_PORT] = {(uint8_t)(l->ext_port >> 8), (uint8_t)l->ext_port};
 	struct object *held, *rev = NULL;
 
+	if (lease_is_pinhole(l))
+		return true;
 	element_held_key(l, key);
 	held = find_object(&a->held, key, ELEMENT_PORT_KEY);
 	use->leases++;
@@ -292,13 +305,97 @@ static bool has_orphans(const struct adoption *a, const struct objects *os)
 	return false;
 }
 
+/* By key, and then by filter. */
+static int by_lease(const void *x, const void *y)
+{
+	const struct lease *a = &((const struct filtered *)x)->lease;
+	const struct lease *b = &((const struct filtered *)y)->lease;
+	int order = memcmp(&a->internal, &b->internal, sizeof(a->internal));
+
+	if (!order)
+		order = a->protocol - b->protocol;
+	if (!order)
+		order = a->ext_port - b->ext_port;
+	if (!order)
+		order = memcmp(&a->filters[0].addr, &b->filters[0].addr,
+			       sizeof(a->filters[0].addr));
+	return order ? order : a->filters[0].port - b->filters[0].port;
+}
+
+static struct found *find_found(const struct adoption *a, const struct element_key *key)
+{
+	struct found like = {.key = *key};
+
+	return a->n_found ? bsearch(&like, a->found, a->n_found, sizeof(*a->found),
+				    by_element)
+			  : NULL;
+}
+
+static int note_filtered(struct adoption *a, const struct lease *l)
+{
+	void *filtered = a->filtered;
+	int err = room_for(&filtered, &a->filtered_room, a->n_filtered + 1,
+			   sizeof(*a->filtered));
+
+	a->filtered = filtered;
+	if (!err)
+		a->filtered[a->n_filtered++] = (struct filtered){.lease = *l};
+	return err;
+}
+
+/* Of one lease are the elements of one key and one inside port. */
+static bool same_lease(const struct lease *a, const struct lease *b)
+{
+	return lease_same_key(a, b) && a->int_port == b->int_port &&
+	       a->enabled == b->enabled && addr_equal(&a->internal, &b->internal);
+}
+
+/* The elements of one lease end together; they were read one after the other. */
+static void merge_filtered(struct adoption *a)
+{
+	struct element_key key;
+	size_t out = 0;
+
+	if (a->n_filtered)
+		qsort(a->filtered, a->n_filtered, sizeof(*a->filtered), by_lease);
+	for (size_t i = 0; i < a->n_filtered; i++) {
+		const struct lease *l = &a->filtered[i].lease;
+		struct lease *into = out ? &a->filtered[out - 1].lease : NULL;
+
+		if (!into || !same_lease(into, l)) {
+			a->filtered[out++] = a->filtered[i];
+		} else if (into->n_filters < LEASE_FILTERS_MAX) {
+			into->filters[into->n_filters++] = l->filters[0];
+		} else {
+			a->report->foreign++;
+		}
+	}
+	a->n_filtered = out;
+	for (size_t i = 0; i < a->n_filtered; i++) {
+		struct filtered *f = &a->filtered[i];
+		struct lease open = f->lease;
+		struct found *found;
+
+		/* Whoever added or took off the filters was killed between its two
+		 * transactions: the narrower one stays. */
+		open.n_filters = 0;
+		found = element_key(&open, &key) ? NULL : find_found(a, &key);
+		if (found)
+			found->superseded = true;
+		f->repair = !is_whole(a, &f->lease) &&
+			    f->lease.kernel_ms > a->fleeting_ms;
+		a->doubtful = a->doubtful || f->repair;
+	}
+}
+
 /* Sorts out what was read, and sees whether it fits together. */
-static void check_all(struct adoption *a)
+static int check_all(struct adoption *a)
 {
 	struct lease l;
 	size_t out = 0;
 
 	a->doubtful = false;
+	a->n_filtered = 0;
 	a->fleeting_ms = adoption_now(a) + FLEETING_MS;
 	drop_doubles(a);
 	drop_double_objects(a, &a->rev);
@@ -313,12 +410,24 @@ static void check_all(struct adoption *a)
 			a->report->foreign++;
 			continue;
 		}
-		a->found[i].repair = !is_whole(a, &l) && l.kernel_ms > a->fleeting_ms;
-		a->doubtful = a->doubtful || a->found[i].repair;
+		if (l.n_filters) {
+			err = note_filtered(a, &l);
+			if (err)
+				return err;
+			continue;
+		}
 		a->found[out++] = a->found[i];
 	}
 	a->n_found = out;
+	merge_filtered(a);
+	for (size_t i = 0; i < a->n_found; i++) {
+		if (a->found[i].superseded || decode(a, &a->found[i], &l))
+			continue;
+		a->found[i].repair = !is_whole(a, &l) && l.kernel_ms > a->fleeting_ms;
+		a->doubtful = a->doubtful || a->found[i].repair;
+	}
 	a->doubtful = a->doubtful || has_orphans(a, &a->rev) || has_orphans(a, &a->held);
+	return 0;
 }
 
 static int read_and_check(struct adoption *a)
@@ -332,9 +441,9 @@ static int read_and_check(struct adoption *a)
 			err = read_all(a);
 		if (err)
 			return err;
-		check_all(a);
-		if (!a->doubtful || doubts == DOUBT_TRIES)
-			return 0;
+		err = check_all(a);
+		if (err || !a->doubtful || doubts == DOUBT_TRIES)
+			return err;
 		nanosleep(&pause, NULL);
 	}
 }
@@ -344,14 +453,33 @@ static int repair(struct adoption *a)
 	struct lease l;
 
 	for (size_t i = 0; i < a->n_found; i++) {
+		const struct element_key *key = &a->found[i].key;
 		int err;
 
+		if (a->found[i].superseded) {
+			err = elements_delete(a->fw, element_map_name(key->map),
+					      key->from, key->len, 1);
+			if (err)
+				return err;
+			a->report->repaired++;
+			continue;
+		}
 		if (!a->found[i].repair || decode(a, &a->found[i], &l))
 			continue;
 		err = stage_repair(a->fw, &l, adoption_now(a));
 		if (err)
 			return err;
 		a->report->repaired++;
+	}
+	for (size_t i = 0; i < a->n_filtered; i++) {
+		int err = a->filtered[i].repair
+				  ? stage_repair(a->fw, &a->filtered[i].lease,
+						 adoption_now(a))
+				  : 0;
+
+		if (err)
+			return err;
+		a->report->repaired += a->filtered[i].repair;
 	}
 	if (firewall_commit(a->fw, NULL, NULL))
 		log_warn("firewall: not every lease that was found could be put right");
@@ -364,16 +492,21 @@ static void hand_on(struct adoption *a,
 	struct lease l;
 
 	for (size_t i = 0; i < a->n_found; i++) {
-		if (decode(a, &a->found[i], &l))
+		if (a->found[i].superseded || decode(a, &a->found[i], &l))
 			continue;
 		a->report->leases++;
 		each(arg, &l);
+	}
+	for (size_t i = 0; i < a->n_filtered; i++) {
+		a->report->leases++;
+		each(arg, &a->filtered[i].lease);
 	}
 }
 
 static void adoption_fini(struct adoption *a)
 {
 	free(a->found);
+	free(a->filtered);
 	free(a->userdata);
 	free(a->rev.one);
 	free(a->held.one);

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Group commit. A step becomes up to six messages: what was there is deleted, what is there
- * now is added, in the lease's map, in `rev` and in `held`. One element per message, so
- * that the kernel's answer names the step that is to blame; the others go again without it.
+ * now is added, in the lease's map, in `rev` and in `held`; of a lease with filters there are
+ * more. One element per message, so that the kernel's answer names the step that is to blame;
+ * the others go again without it.
+ *
+ * A lease that gets its first filter, or loses its last, moves from one map to another. The
+ * kernel's commit shows the two maps one after the other: in between a packet would find the
+ * lease in neither. So those are added in one transaction and deleted in the next.
  */
+#include <assert.h>
 #include <errno.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netlink.h>
@@ -19,22 +25,38 @@
 /* Longer than any lease; keeps the kernel's arithmetic far from its limits. */
 #define TIMEOUT_MAX_MS (3650ULL * 24 * 3600 * 1000)
 
-enum object { OBJECT_LEASE, OBJECT_REV, OBJECT_HELD, OBJECTS };
+/* The lease's own elements, by their number among those before or after, come first. */
+enum object { OBJECT_LEASE, OBJECT_REV = LEASE_FILTERS_MAX, OBJECT_HELD, OBJECTS };
 enum act { ACT_DEL, ACT_ADD };
 
+#define MESSAGE(step, object, act)                                                       \
+	((uint32_t)((step) << 4 | (unsigned int)(object) << 1 | (unsigned int)(act)))
+#define MESSAGE_STEP(m) ((m) >> 4)
+#define MESSAGE_OBJECT(m) ((m) >> 1 & 7)
+#define MESSAGE_ACT(m) ((m)&1)
+static_assert(OBJECTS <= 8, "an object takes three bits");
+
 struct staged {
-	struct element_key before; /* len 0: there was none */
-	struct element_key after;  /* len 0: there is none now */
+	size_t before; /* index into fw->key: of the elements that were there ... */
+	size_t after;  /* ... and of those that are there now */
+	uint8_t n_before;
+	uint8_t n_after;
+	/* 1 + the place of the same key on the other side; 0: it is not there. */
+	uint8_t after_of[LEASE_FILTERS_MAX];
+	uint8_t before_of[LEASE_FILTERS_MAX];
 	uint8_t dest[ELEMENT_DEST];
 	uint8_t rev_before[ELEMENT_HOST_KEY];
 	uint8_t rev_after[ELEMENT_HOST_KEY];
 	uint8_t held[ELEMENT_PORT_KEY];
 	uint8_t port[ELEMENT_PORT]; /* rev's data: the external port */
+	bool pinhole;               /* takes no port: no `held`, no `rev` */
 	bool had_rev;
 	bool has_rev;
+	/* Lease elements by their place after (renews, force) or before (gone). */
 	bool renews[OBJECTS]; /* same element as before, to be added again as it stands */
 	bool gone[OBJECTS];   /* the kernel says that it is not there (any more) */
 	bool force[OBJECTS];  /* something is in the way: delete it first */
+	bool moves; /* to another map: its former elements go in a transaction of their own */
 	bool late; /* the twin comes from a lease whose step stands further on */
 	uint8_t userdata_len;
 	size_t userdata;     /* offset */
@@ -67,6 +89,7 @@ static int grow(void **buf, size_t *room, size_t need, size_t size)
 static int reserve(struct firewall *fw)
 {
 	void *staged = fw->staged, *userdata = fw->userdata, *message = fw->message;
+	void *key = fw->key;
 	int err = grow(&staged, &fw->staged_room, fw->n_staged + 1, sizeof(*fw->staged));
 
 	fw->staged = staged;
@@ -75,7 +98,11 @@ static int reserve(struct firewall *fw)
 			   fw->userdata_len + 2 * ELEMENT_USERDATA_MAX, 1);
 	fw->userdata = userdata;
 	if (!err)
-		err = grow(&message, &fw->message_room, CHUNK_STEPS * 2 * OBJECTS * 2,
+		err = grow(&key, &fw->key_room, fw->n_keys + 2 * LEASE_FILTERS_MAX,
+			   sizeof(*fw->key));
+	fw->key = key;
+	if (!err)
+		err = grow(&message, &fw->message_room, CHUNK_STEPS * 2 * OBJECTS,
 			   sizeof(*fw->message));
 	fw->message = message;
 	return err;
@@ -95,12 +122,18 @@ static void set_timeout(struct staged *s, const struct lease *l, uint64_t now_ms
 	s->until_ms = now_ms + s->timeout_ms;
 }
 
+static void stage_port(struct staged *s, const struct lease *l)
+{
+	element_held_key(l, s->held);
+	s->use = PORT_USE(l->protocol, l->ext_port);
+	s->pinhole = lease_is_pinhole(l);
+}
+
 static void stage_before(struct staged *s, const struct lease *l)
 {
 	s->had_rev = l->twin;
 	element_rev_key(l, s->rev_before);
-	element_held_key(l, s->held);
-	s->use = PORT_USE(l->protocol, l->ext_port);
+	stage_port(s, l);
 }
 
 static void stage_after(struct firewall *fw, struct staged *s, const struct lease *l,
@@ -109,8 +142,7 @@ static void stage_after(struct firewall *fw, struct staged *s, const struct leas
 	s->has_rev = l->twin;
 	element_dest(l, s->dest);
 	element_rev_key(l, s->rev_after);
-	element_held_key(l, s->held);
-	s->use = PORT_USE(l->protocol, l->ext_port);
+	stage_port(s, l);
 	s->port[0] = (uint8_t)(l->ext_port >> 8);
 	s->port[1] = (uint8_t)l->ext_port;
 	s->userdata = fw->userdata_len;
@@ -119,45 +151,85 @@ static void stage_after(struct firewall *fw, struct staged *s, const struct leas
 }
 
 /* Userdata cannot be changed where it stands, nor can data. */
-static bool lease_renews(const struct firewall *fw, const struct staged *s,
-			 const struct lease *before)
+static bool same_contents(const struct firewall *fw, const struct staged *s,
+			  const struct lease *before)
 {
 	uint8_t dest[ELEMENT_DEST];
 	uint8_t *userdata = fw->userdata + s->userdata + ELEMENT_USERDATA_MAX;
 
 	element_dest(before, dest);
-	return !memcmp(&s->before, &s->after, sizeof(s->before)) &&
-	       !memcmp(dest, s->dest, sizeof(dest)) &&
+	return !memcmp(dest, s->dest, sizeof(dest)) &&
 	       element_userdata(before, userdata) == s->userdata_len &&
 	       !memcmp(userdata, fw->userdata + s->userdata, s->userdata_len);
+}
+
+static bool is_live(enum element_map map)
+{
+	return map != ELEMENT_DISABLED && map != ELEMENT_DISABLED_FROM;
+}
+
+/* Which elements stay, and which of them as they are. */
+static void stage_match(const struct firewall *fw, struct staged *s,
+			const struct lease *before)
+{
+	bool same = same_contents(fw, s, before);
+	enum element_map from = fw->key[s->before].map, to = fw->key[s->after].map;
+
+	s->moves = from != to && is_live(from) && is_live(to);
+	for (uint8_t i = 0; i < s->n_after; i++)
+		for (uint8_t j = 0; j < s->n_before; j++) {
+			if (memcmp(&fw->key[s->after + i], &fw->key[s->before + j],
+				   sizeof(*fw->key)))
+				continue;
+			s->before_of[i] = (uint8_t)(j + 1);
+			s->after_of[j] = (uint8_t)(i + 1);
+			s->renews[OBJECT_LEASE + i] = same;
+		}
+	s->renews[OBJECT_REV] = s->had_rev && s->has_rev &&
+				!memcmp(s->rev_before, s->rev_after, ELEMENT_HOST_KEY);
+}
+
+/* From fw->key[at] on; how many, or -errno. */
+static int stage_keys(struct firewall *fw, const struct lease *l, size_t at)
+{
+	size_t n = element_count(l);
+
+	for (size_t i = 0; i < n; i++) {
+		int err = element_key_of(l, i, &fw->key[at + i]);
+
+		if (err)
+			return err;
+	}
+	return (int)n;
 }
 
 int firewall_stage(struct firewall *fw, const struct lease_change *step, uint64_t now_ms)
 {
 	const struct lease *before = &step->before, *after = &step->after;
 	struct staged *s;
-	int err = reserve(fw);
+	int n = reserve(fw);
 
-	if (err)
-		return err;
-	s = &fw->staged[fw->n_staged];
-	memset(s, 0, sizeof(*s));
-	if (step->had && (err = element_key(before, &s->before)))
-		return err;
-	if (step->has && (err = element_key(after, &s->after)))
-		return err;
+	if (n < 0)
+		return n;
 	if (step->had && step->has && !lease_same_key(before, after))
 		return -EINVAL;
+	s = &fw->staged[fw->n_staged];
+	memset(s, 0, sizeof(*s));
+	s->before = fw->n_keys;
+	if (step->had && (n = stage_keys(fw, before, s->before)) < 0)
+		return n;
+	s->n_before = step->had ? (uint8_t)n : 0;
+	s->after = s->before + s->n_before;
+	if (step->has && (n = stage_keys(fw, after, s->after)) < 0)
+		return n;
+	s->n_after = step->has ? (uint8_t)n : 0;
 	if (step->had)
 		stage_before(s, before);
 	if (step->has)
 		stage_after(fw, s, after, now_ms);
-	if (step->had && step->has) {
-		s->renews[OBJECT_LEASE] = lease_renews(fw, s, before);
-		s->renews[OBJECT_REV] = s->had_rev && s->has_rev &&
-					!memcmp(s->rev_before, s->rev_after,
-						ELEMENT_HOST_KEY);
-	}
+	if (step->had && step->has)
+		stage_match(fw, s, before);
+	fw->n_keys = s->after + s->n_after;
 	fw->userdata_len += s->userdata_len;
 	fw->n_staged++;
 	return 0;
@@ -178,12 +250,13 @@ size_t firewall_staged(const struct firewall *fw)
 void staged_drop(struct firewall *fw)
 {
 	fw->n_staged = 0;
+	fw->n_keys = 0;
 	fw->userdata_len = 0;
 }
 
 /* Building */
 
-static void put(struct firewall *fw, size_t step, enum object object, enum act act,
+static void put(struct firewall *fw, size_t step, unsigned int object, enum act act,
 		const char *set, uint16_t type, uint16_t flags,
 		const struct kernel_element *e)
 {
@@ -191,12 +264,11 @@ static void put(struct firewall *fw, size_t step, enum object object, enum act a
 
 	element_message(&fw->batch, fw->table, set, type, flags, e);
 	if (fw->batch.n > index)
-		fw->message[index] = (uint32_t)(step << 3 | (unsigned int)object << 1 |
-						(unsigned int)act);
+		fw->message[index] = MESSAGE(step, object, act);
 }
 
-static void put_del(struct firewall *fw, size_t step, enum object object, const char *set,
-		    const struct kernel_element *e)
+static void put_del(struct firewall *fw, size_t step, unsigned int object,
+		    const char *set, const struct kernel_element *e)
 {
 	const struct staged *s = &fw->staged[step];
 
@@ -207,29 +279,49 @@ static void put_del(struct firewall *fw, size_t step, enum object object, const 
 }
 
 /* A renewal is an add without NLM_F_EXCL, where the kernel takes it as one. */
-static void put_add(struct firewall *fw, size_t step, enum object object, const char *set,
-		    const struct kernel_element *e, bool in_place)
+static void put_add(struct firewall *fw, size_t step, unsigned int object,
+		    const char *set, const struct kernel_element *e, bool in_place)
 {
 	put(fw, step, object, ACT_ADD, set, NFT_MSG_NEWSETELEM,
 	    in_place ? NLM_F_CREATE : NLM_F_CREATE | NLM_F_EXCL, e);
 }
 
 /* Is the element kept and only added again? */
-static bool keeps(const struct firewall *fw, const struct staged *s, enum object object)
+static bool keeps(const struct firewall *fw, const struct staged *s, unsigned int object)
 {
 	return s->renews[object] && fw->in_place && !s->force[object];
+}
+
+static struct kernel_element element_of(const struct element_key *key)
+{
+	struct kernel_element e = {.key = key->from, .key_len = key->len};
+
+	if (element_map_is_range(key->map))
+		e.key_to = key->to;
+	return e;
+}
+
+static void build_lease_dels(struct firewall *fw, size_t step)
+{
+	const struct staged *s = &fw->staged[step];
+
+	for (unsigned int i = 0; i < s->n_before; i++) {
+		const struct element_key *key = &fw->key[s->before + i];
+		struct kernel_element e = element_of(key);
+
+		if (s->after_of[i] && keeps(fw, s, OBJECT_LEASE + s->after_of[i] - 1U))
+			continue;
+		put_del(fw, step, OBJECT_LEASE + i, element_map_name(key->map), &e);
+	}
 }
 
 static void build_dels(struct firewall *fw, size_t step)
 {
 	const struct staged *s = &fw->staged[step];
-	bool key_is_free = !s->before.len || keeps(fw, s, OBJECT_LEASE);
-	struct kernel_element e = {.key = s->before.from, .key_len = s->before.len};
+	struct kernel_element e;
 
-	if (s->before.len == ELEMENT_HOST_KEY)
-		e.key_to = s->before.to;
-	if (!key_is_free)
-		put_del(fw, step, OBJECT_LEASE, element_map_name(s->before.map), &e);
+	if (!s->moves)
+		build_lease_dels(fw, step);
 	if (s->had_rev && !keeps(fw, s, OBJECT_REV)) {
 		e = (struct kernel_element){.key = s->rev_before,
 					    .key_len = ELEMENT_HOST_KEY};
@@ -240,20 +332,22 @@ static void build_dels(struct firewall *fw, size_t step)
 static void build_adds(struct firewall *fw, size_t step)
 {
 	const struct staged *s = &fw->staged[step];
-	struct kernel_element e = {.key = s->after.from,
-				   .key_len = s->after.len,
-				   .data = s->dest,
-				   .data_len = ELEMENT_DEST,
-				   .timeout_ms = s->timeout_ms,
-				   .userdata = fw->userdata + s->userdata,
-				   .userdata_len = s->userdata_len};
+	struct kernel_element e;
 
-	if (!s->after.len)
-		return;
-	if (s->after.len == ELEMENT_HOST_KEY)
-		e.key_to = s->after.to;
-	put_add(fw, step, OBJECT_LEASE, element_map_name(s->after.map), &e,
-		keeps(fw, s, OBJECT_LEASE));
+	for (unsigned int i = 0; i < s->n_after; i++) {
+		const struct element_key *key = &fw->key[s->after + i];
+
+		e = element_of(key);
+		if (element_map_has_dest(key->map)) {
+			e.data = s->dest;
+			e.data_len = ELEMENT_DEST;
+		}
+		e.timeout_ms = s->timeout_ms;
+		e.userdata = fw->userdata + s->userdata;
+		e.userdata_len = s->userdata_len;
+		put_add(fw, step, OBJECT_LEASE + i, element_map_name(key->map), &e,
+			keeps(fw, s, OBJECT_LEASE + i));
+	}
 	if (!s->has_rev)
 		return;
 	e = (struct kernel_element){.key = s->rev_after,
@@ -270,18 +364,20 @@ static void build_held(struct firewall *fw, size_t step)
 	struct staged *s = &fw->staged[step];
 	struct port_use *use = &fw->use[s->use];
 	struct kernel_element e = {.key = s->held, .key_len = ELEMENT_PORT_KEY};
-	uint32_t others = use->leases - (s->before.len && use->leases ? 1 : 0);
+	uint32_t others = use->leases - (s->n_before && use->leases ? 1 : 0);
 	bool was = use->leases > 0,
 	     in_place = was && fw->in_place && !s->force[OBJECT_HELD];
 
 	s->use_before = *use;
-	use->leases = others + (s->after.len ? 1 : 0);
+	if (s->pinhole)
+		return;
+	use->leases = others + (s->n_after ? 1 : 0);
 	if (!use->leases) {
 		put_del(fw, step, OBJECT_HELD, "held", &e);
 		use->until_ms = 0;
 		return;
 	}
-	if (!s->after.len || (others && use->until_ms >= s->until_ms))
+	if (!s->n_after || (others && use->until_ms >= s->until_ms))
 		return;
 	use->until_ms = s->until_ms;
 	e.timeout_ms = s->timeout_ms;
@@ -341,20 +437,22 @@ static void note_error(void *arg, size_t index, int err)
 {
 	struct blame *b = arg;
 	uint32_t m = b->fw->message[index];
-	struct staged *s = &b->fw->staged[m >> 3];
-	enum object object = (m >> 1) & 3;
-	enum act act = m & 1;
+	struct staged *s = &b->fw->staged[MESSAGE_STEP(m)];
+	unsigned int object = MESSAGE_OBJECT(m);
+	enum act act = MESSAGE_ACT(m);
 	/* Of an element that we may put back as it should be: a lease's own one. */
 	bool ours = object == OBJECT_HELD || s->renews[object];
-
-	size_t step = (m >> 3) - b->first;
+	size_t step = MESSAGE_STEP(m) - b->first;
 
 	b->progress = true;
 	if (act == ACT_DEL && err == -ENOENT && !s->gone[object])
 		s->gone[object] = true; /* it expired: the kernel was faster */
 	else if (act == ACT_ADD && err == -EEXIST && ours && !s->force[object]) {
 		s->force[object] = true;
-		s->gone[object] = false;
+		if (object >= OBJECT_REV)
+			s->gone[object] = false;
+		else
+			s->gone[OBJECT_LEASE + s->before_of[object] - 1U] = false;
 	} else if (act == ACT_ADD && err == -EEXIST && object == OBJECT_REV && !s->late)
 		b->late[step] = true;
 	else if (!b->err[step])
@@ -380,6 +478,35 @@ static void fail_all(struct firewall *fw, size_t first, size_t end, int err)
 			fw->staged[i].err = err;
 }
 
+/* The second transaction of those that move. */
+static void finish_moves(struct firewall *fw, size_t first, size_t end)
+{
+	struct blame b = {.fw = fw, .first = first};
+	int err = -ECANCELED;
+
+	for (int t = 0; t < COMMIT_TRIES && err == -ECANCELED; t++) {
+		nl_batch_begin(&fw->batch);
+		for (size_t i = first; i < end; i++)
+			if (fw->staged[i].moves && !fw->staged[i].err)
+				build_lease_dels(fw, i);
+		memset(b.err, 0, sizeof(b.err));
+		err = nl_commit(&fw->nl, &fw->batch, note_error, &b);
+		if (err)
+			settle(&b, end);
+	}
+	for (size_t i = first; err && i < end; i++)
+		if (fw->staged[i].moves && !fw->staged[i].err)
+			fw->staged[i].err = err == -ECANCELED ? -EIO : err;
+}
+
+static bool any_moves(const struct firewall *fw, size_t first, size_t end)
+{
+	for (size_t i = first; i < end; i++)
+		if (fw->staged[i].moves && !fw->staged[i].err)
+			return true;
+	return false;
+}
+
 /* Commits the steps from `first` on that fit one transaction, without those that the kernel
  * refuses. Where the next ones begin. */
 static size_t commit_chunk(struct firewall *fw, size_t first, size_t limit)
@@ -395,6 +522,8 @@ static size_t commit_chunk(struct firewall *fw, size_t first, size_t limit)
 		memset(b.err, 0, sizeof(b.err));
 		memset(b.late, 0, sizeof(b.late));
 		err = nl_commit(&fw->nl, &fw->batch, note_error, &b);
+		if (!err && any_moves(fw, first, end))
+			finish_moves(fw, first, end);
 		if (!err)
 			return end;
 		unbuild(fw, first, end);

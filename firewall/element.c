@@ -21,21 +21,38 @@ static_assert(BODY_MAX + 2 * TLV_HEAD + 16 <= ELEMENT_USERDATA_MAX,
 	      "userdata is too small");
 static_assert(LEASE_BY_END <= 8, "claims fit one byte");
 
+static const struct {
+	const char *name;
+	uint8_t key_len;
+	bool range;
+	bool dest;
+} maps[ELEMENT_MAPS] = {
+	[ELEMENT_LEASES] = {"leases", ELEMENT_PORT_KEY, false, true},
+	[ELEMENT_LEASES_FROM] = {"leases_from", ELEMENT_FROM_KEY, true, true},
+	[ELEMENT_DISABLED] = {"disabled", ELEMENT_PORT_KEY, false, true},
+	[ELEMENT_DISABLED_FROM] = {"disabled_from", ELEMENT_FROM_KEY, true, true},
+	[ELEMENT_PIN6] = {"pin6", ELEMENT_PIN6_KEY, false, false},
+	[ELEMENT_PIN6_FROM] = {"pin6_from", ELEMENT_PIN6_FROM_KEY, true, false},
+};
+
 const char *element_map_name(enum element_map map)
 {
-	switch (map) {
-	case ELEMENT_LEASES:
-		return "leases";
-	case ELEMENT_LEASES_FROM:
-		return "leases_from";
-	case ELEMENT_DISABLED:
-		return "disabled";
-	case ELEMENT_DISABLED_FROM:
-		return "disabled_from";
-	case ELEMENT_MAPS:
-		break;
-	}
-	return NULL;
+	return maps[map].name;
+}
+
+uint8_t element_map_key_len(enum element_map map)
+{
+	return maps[map].key_len;
+}
+
+bool element_map_is_range(enum element_map map)
+{
+	return maps[map].range;
+}
+
+bool element_map_has_dest(enum element_map map)
+{
+	return maps[map].dest;
 }
 
 /* Keys and data */
@@ -59,68 +76,119 @@ static void put_proto_port(uint8_t key[ELEMENT_PORT_KEY], uint8_t protocol, uint
 	put_port(key + 4, port);
 }
 
-/* The first and the last IPv4 address of a prefix that counts 128 bits. */
-static void put_range(const struct in6_addr *addr, unsigned int len, uint8_t from[4],
-		      uint8_t to[4])
+/* The first and the last address of a prefix that counts 128 bits. */
+static void put_range(const struct in6_addr *addr, unsigned int len,
+		      struct in6_addr *from, struct in6_addr *to)
 {
-	unsigned int bits = len - V4_MAPPED;
-
-	for (unsigned int i = 0; i < 4; i++) {
-		unsigned int own = bits >= 8 * (i + 1) ? 8
-				   : bits > 8 * i      ? bits - 8 * i
-						       : 0;
+	for (unsigned int i = 0; i < 16; i++) {
+		unsigned int own = len >= 8 * (i + 1) ? 8 : len > 8 * i ? len - 8 * i : 0;
 		uint8_t host = (uint8_t)(0xff >> own);
 
-		from[i] = (uint8_t)(addr->s6_addr[12 + i] & ~host);
-		to[i] = (uint8_t)(addr->s6_addr[12 + i] | host);
+		from->s6_addr[i] = (uint8_t)(addr->s6_addr[i] & ~host);
+		to->s6_addr[i] = (uint8_t)(addr->s6_addr[i] | host);
 	}
 }
 
 /* The reverse; -EINVAL if the range is no prefix. */
-static int get_prefix(const uint8_t from[4], const uint8_t to[4], struct in6_addr *addr,
+static int get_prefix(const struct in6_addr *from, const struct in6_addr *to,
 		      uint8_t *len)
 {
-	uint32_t first = (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 |
-			 (uint32_t)from[2] << 8 | from[3];
-	uint32_t last = (uint32_t)to[0] << 24 | (uint32_t)to[1] << 16 |
-			(uint32_t)to[2] << 8 | to[3];
-	uint32_t host = first ^ last;
-	struct in_addr v4;
+	bool host = false;
 
-	if ((host & (host + 1)) != 0 || (first & host) != 0)
-		return -EINVAL;
-	memcpy(&v4, from, sizeof(v4));
-	*addr = addr_from_v4(v4);
-	*len = 128;
-	for (; host; host >>= 1)
-		(*len)--;
+	*len = 0;
+	for (unsigned int bit = 0; bit < 128; bit++) {
+		uint8_t mask = (uint8_t)(0x80 >> (bit % 8));
+		bool first = from->s6_addr[bit / 8] & mask;
+		bool last = to->s6_addr[bit / 8] & mask;
+
+		host = host || first != last;
+		if (host && (first || !last))
+			return -EINVAL;
+		*len = (uint8_t)(*len + !host);
+	}
 	return 0;
+}
+
+/* Who may come in by one element: the remote, a filter, or everybody. */
+static struct lease_filter element_from(const struct lease *l, size_t i)
+{
+	if (i < l->n_filters)
+		return l->filters[i];
+	return (struct lease_filter){.addr = l->remote, .len = l->remote_len};
+}
+
+size_t element_count(const struct lease *l)
+{
+	return l->n_filters ? l->n_filters : 1;
+}
+
+/* remote . source port, from field 0 on; addr_len is that of the family. */
+static void put_from(struct element_key *key, const struct lease_filter *f,
+		     size_t addr_len)
+{
+	struct in6_addr from, to;
+
+	put_range(&f->addr, f->len, &from, &to);
+	memcpy(key->from, &from.s6_addr[16 - addr_len], addr_len);
+	memcpy(key->to, &to.s6_addr[16 - addr_len], addr_len);
+	put_port(key->from + addr_len, f->port);
+	put_port(key->to + addr_len, f->port ? f->port : 0xffff);
+}
+
+static int pin6_key(const struct lease *l, size_t i, bool from, struct element_key *key)
+{
+	struct lease_filter f = element_from(l, i);
+	uint8_t at = from ? 16 + 4 : 0;
+
+	if (!l->enabled ||
+	    (from && (f.len > 128 || (addr_is_v4(&f.addr) && f.len >= V4_MAPPED))))
+		return -EAFNOSUPPORT;
+	if (l->ext_port != l->int_port)
+		return -EINVAL;
+	key->map = from ? ELEMENT_PIN6_FROM : ELEMENT_PIN6;
+	if (from)
+		put_from(key, &f, 16);
+	memcpy(key->from + at, &l->internal, 16);
+	put_proto_port(key->from + at + 16, l->protocol, l->ext_port);
+	if (from)
+		memcpy(key->to + at, key->from + at, ELEMENT_PIN6_KEY);
+	key->len = maps[key->map].key_len;
+	return 0;
+}
+
+static int lease_key(const struct lease *l, size_t i, bool from, struct element_key *key)
+{
+	struct lease_filter f = element_from(l, i);
+
+	if (from && (!addr_is_v4(&f.addr) || f.len < V4_MAPPED || f.len > 128))
+		return -EAFNOSUPPORT;
+	if (from) {
+		key->map = l->enabled ? ELEMENT_LEASES_FROM : ELEMENT_DISABLED_FROM;
+		put_from(key, &f, 4);
+		put_proto_port(key->from + 8, l->protocol, l->ext_port);
+		memcpy(key->to + 8, key->from + 8, ELEMENT_PORT_KEY);
+	} else {
+		key->map = l->enabled ? ELEMENT_LEASES : ELEMENT_DISABLED;
+		put_proto_port(key->from, l->protocol, l->ext_port);
+	}
+	key->len = maps[key->map].key_len;
+	return 0;
+}
+
+int element_key_of(const struct lease *l, size_t i, struct element_key *key)
+{
+	bool from = l->remote_len || l->n_filters;
+
+	if (l->protocol != IPPROTO_TCP && l->protocol != IPPROTO_UDP)
+		return -EINVAL;
+	memset(key, 0, sizeof(*key));
+	return lease_is_pinhole(l) ? pin6_key(l, i, from, key)
+				   : lease_key(l, i, from, key);
 }
 
 int element_key(const struct lease *l, struct element_key *key)
 {
-	bool from = l->remote_len != 0;
-
-	if (l->protocol != IPPROTO_TCP && l->protocol != IPPROTO_UDP)
-		return -EINVAL;
-	if (!addr_is_v4(&l->internal))
-		return -EAFNOSUPPORT;
-	if (from &&
-	    (!addr_is_v4(&l->remote) || l->remote_len < V4_MAPPED || l->remote_len > 128))
-		return -EAFNOSUPPORT;
-	memset(key, 0, sizeof(*key));
-	if (!from) {
-		key->map = l->enabled ? ELEMENT_LEASES : ELEMENT_DISABLED;
-		key->len = ELEMENT_PORT_KEY;
-		put_proto_port(key->from, l->protocol, l->ext_port);
-		return 0;
-	}
-	key->map = l->enabled ? ELEMENT_LEASES_FROM : ELEMENT_DISABLED_FROM;
-	key->len = ELEMENT_HOST_KEY;
-	put_range(&l->remote, l->remote_len, key->from, key->to);
-	put_proto_port(key->from + 4, l->protocol, l->ext_port);
-	put_proto_port(key->to + 4, l->protocol, l->ext_port);
-	return 0;
+	return element_key_of(l, 0, key);
 }
 
 void element_dest(const struct lease *l, uint8_t dest[ELEMENT_DEST])
@@ -272,6 +340,7 @@ size_t element_userdata(const struct lease *l, uint8_t buf[ELEMENT_USERDATA_MAX]
 	uint8_t flags = (uint8_t)((l->enabled ? ELEMENT_ENABLED : 0) |
 				  (l->twin ? ELEMENT_TWIN : 0) |
 				  (l->has_nonce ? ELEMENT_NONCE : 0) |
+				  (l->n_filters ? ELEMENT_FILTERED : 0) |
 				  (clock_is_kernels(l) ? ELEMENT_CLOCK : 0));
 	struct wire_out out = wire_to(buf, ELEMENT_USERDATA_MAX);
 	char comment[ELEMENT_COMMENT_MAX + 1];
@@ -384,6 +453,18 @@ static int read_body(struct lease *l, const struct tlvs *t)
 		return -EBADMSG;
 	if (!(flags & ELEMENT_ENABLED) == l->enabled) /* the map says the same */
 		return -EBADMSG;
+	if ((flags & ELEMENT_TWIN) && lease_is_pinhole(l))
+		return -EBADMSG;
+	if ((flags & ELEMENT_FILTERED) && !l->n_filters)
+		return -EBADMSG;
+	if (!(flags & ELEMENT_FILTERED) && l->n_filters) {
+		if (l->filters[0].port) /* remotes have no port */
+			return -ENOENT;
+		l->remote = l->filters[0].addr;
+		l->remote_len = l->filters[0].len;
+		l->n_filters = 0;
+		memset(l->filters, 0, sizeof(l->filters));
+	}
 	l->twin = flags & ELEMENT_TWIN;
 	l->has_nonce = flags & ELEMENT_NONCE;
 	read_times(l, &w, flags);
@@ -394,18 +475,56 @@ static int read_body(struct lease *l, const struct tlvs *t)
 	return w.bad || wire_left(&w) ? -EBADMSG : read_comment(l, t);
 }
 
-static int read_key(struct lease *l, const struct element_key *key)
+/* The remote of a range, for now as a filter. */
+static int read_from(struct lease *l, const struct element_key *key, size_t addr_len)
 {
-	const uint8_t *port = key->from;
+	struct in6_addr from = {.s6_addr = {[10] = 0xff, [11] = 0xff}}, to;
+	struct lease_filter *f = &l->filters[0];
+	uint16_t first = get_port(key->from + addr_len);
+	uint16_t last = get_port(key->to + addr_len);
 
-	if (key->len == ELEMENT_HOST_KEY) {
-		if (get_prefix(key->from, key->to, &l->remote, &l->remote_len) ||
-		    memcmp(key->from + 4, key->to + 4, ELEMENT_PORT_KEY))
+	to = from;
+	memcpy(&from.s6_addr[16 - addr_len], key->from, addr_len);
+	memcpy(&to.s6_addr[16 - addr_len], key->to, addr_len);
+	if (get_prefix(&from, &to, &f->len) || (first ? last != first : last != 0xffff) ||
+	    (addr_len == 16 && (!f->len || (addr_is_v4(&from) && f->len >= V4_MAPPED))))
+		return -ENOENT;
+	f->addr = from;
+	f->port = first;
+	l->n_filters = 1;
+	return 0;
+}
+
+static int read_key(struct lease *l, const struct element_key *key,
+		    const uint8_t dest[ELEMENT_DEST])
+{
+	size_t addr_len = maps[key->map].dest ? 4 : 16;
+	const uint8_t *at = key->from;
+	struct in_addr host;
+
+	if (key->len != maps[key->map].key_len)
+		return -ENOENT;
+	if (maps[key->map].range) {
+		size_t rest = addr_len + 4;
+
+		if (memcmp(key->from + rest, key->to + rest, key->len - rest) ||
+		    read_from(l, key, addr_len))
 			return -ENOENT;
-		port += 4;
+		at += rest;
 	}
-	l->protocol = port[0];
-	l->ext_port = get_port(port + 4);
+	if (!maps[key->map].dest) {
+		memcpy(&l->internal, at, 16);
+		at += 16;
+		if (addr_is_v4(&l->internal))
+			return -ENOENT;
+	}
+	l->protocol = at[0];
+	l->ext_port = l->int_port = get_port(at + 4);
+	if (maps[key->map].dest) {
+		memcpy(&host, dest, sizeof(host));
+		l->internal = addr_from_v4(host);
+		l->int_port = get_port(dest + 4);
+	}
 	if (l->protocol != IPPROTO_TCP && l->protocol != IPPROTO_UDP)
 		return -ENOENT;
 	return l->ext_port ? 0 : -ENOENT;
@@ -414,20 +533,16 @@ static int read_key(struct lease *l, const struct element_key *key)
 int element_decode(const struct element_key *key, const uint8_t dest[ELEMENT_DEST],
 		   const void *userdata, size_t len, uint64_t kernel_ms, struct lease *l)
 {
-	struct in_addr host;
 	struct tlvs t;
 	int err = read_tlvs(&t, userdata, len);
 
 	if (err)
 		return err;
 	memset(l, 0, sizeof(*l));
-	err = read_key(l, key);
+	err = read_key(l, key, dest);
 	if (err)
 		return err;
-	memcpy(&host, dest, sizeof(host));
-	l->internal = addr_from_v4(host);
-	l->int_port = get_port(dest + 4);
-	l->enabled = key->map == ELEMENT_LEASES || key->map == ELEMENT_LEASES_FROM;
+	l->enabled = key->map != ELEMENT_DISABLED && key->map != ELEMENT_DISABLED_FROM;
 	l->kernel_ms = kernel_ms;
 	return read_body(l, &t);
 }

@@ -10,9 +10,13 @@
  *	u64 until_ms of each claim in order of bits (not with ELEMENT_CLOCK),
  *	12 bytes nonce (with ELEMENT_NONCE),
  *	the description (with ELEMENT_DESCRIPTION, else it is in the comment as it was sent)
+ *
+ * A lease with filters has one element for each, all with the same userdata, in which
+ * ELEMENT_FILTERED says that the remote in the key is a filter and no key of the lease.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,7 +33,8 @@ enum element_flag {
 	ELEMENT_NONCE = 4,
 	ELEMENT_CLOCK = 8, /* one claim, whose end is the element's own timeout */
 	ELEMENT_DESCRIPTION = 16,
-	ELEMENT_FLAGS = 31,
+	ELEMENT_FILTERED = 32,
+	ELEMENT_FLAGS = 63,
 };
 
 /* A lease is in exactly one of these maps. */
@@ -38,28 +43,45 @@ enum element_map {
 	ELEMENT_LEASES_FROM,
 	ELEMENT_DISABLED,
 	ELEMENT_DISABLED_FROM,
+	/* Of pinholes; these are sets, as there is no translation. */
+	ELEMENT_PIN6,
+	ELEMENT_PIN6_FROM,
 	ELEMENT_MAPS,
 };
 
 #define ELEMENT_PORT_KEY 8  /* proto . port, each field padded to four bytes */
 #define ELEMENT_HOST_KEY 12 /* ip . proto . port */
-#define ELEMENT_DEST 8      /* ip . port */
+#define ELEMENT_FROM_KEY 16 /* ip . source port . proto . port; a range */
+#define ELEMENT_PIN6_KEY 24 /* ip6 . proto . port */
+#define ELEMENT_PIN6_FROM_KEY                                                            \
+	44 /* remote ip6 . source port . ip6 . proto . port; a range */
+#define ELEMENT_KEY_MAX ELEMENT_PIN6_FROM_KEY
+#define ELEMENT_DEST 8 /* ip . port */
 #define ELEMENT_PORT 2
 
 struct wire_out;
 
 struct element_key {
 	uint8_t map; /* enum element_map */
-	uint8_t len; /* ELEMENT_PORT_KEY or, with a range in both keys, ELEMENT_HOST_KEY */
-	uint8_t from[ELEMENT_HOST_KEY];
-	uint8_t to[ELEMENT_HOST_KEY];
+	uint8_t len; /* as above, by the map */
+	uint8_t from[ELEMENT_KEY_MAX];
+	uint8_t to[ELEMENT_KEY_MAX]; /* of a range */
 };
 
-/* "leases", "leases_from", "disabled", "disabled_from". */
+/* "leases", "leases_from", "disabled", "disabled_from", "pin6", "pin6_from". */
 const char *element_map_name(enum element_map map);
+uint8_t element_map_key_len(enum element_map map);
+bool element_map_is_range(enum element_map map);
+bool element_map_has_dest(enum element_map map);
 
-/* -EAFNOSUPPORT: an IPv6 address, which these maps cannot hold. -EINVAL: no TCP or UDP. */
+/* How many elements the lease has: as many as filters, or one. */
+size_t element_count(const struct lease *l);
+/* The key of the i-th. -EAFNOSUPPORT: a remote of another family, or a pinhole that is
+ * disabled. -EINVAL: no TCP or UDP. */
+int element_key_of(const struct lease *l, size_t i, struct element_key *key);
+/* Of the first. */
 int element_key(const struct lease *l, struct element_key *key);
+/* Of maps, not of pinholes. */
 void element_dest(const struct lease *l, uint8_t dest[ELEMENT_DEST]);
 /* Of `rev`: the inside host and port, which leaves from the lease's external port. */
 void element_rev_key(const struct lease *l, uint8_t key[ELEMENT_HOST_KEY]);
@@ -75,7 +97,8 @@ size_t element_userdata(const struct lease *l, uint8_t buf[ELEMENT_USERDATA_MAX]
 
 /*
  * The lease of an element that the kernel will drop at kernel_ms, without the grace
- * (LEASE_NO_DEADLINE: never). -ENOENT: not one of ours; -EPROTO: ours, of another version;
+ * (LEASE_NO_DEADLINE: never), with that one filter; dest is not read where there is none.
+ * -ENOENT: not one of ours; -EPROTO: ours, of another version;
  * -EBADMSG: ours, but it makes no sense.
  */
 int element_decode(const struct element_key *key, const uint8_t dest[ELEMENT_DEST],

@@ -8,6 +8,7 @@
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
@@ -15,6 +16,8 @@
 
 #define IP_SADDR_OFFSET 12
 #define IP_DADDR_OFFSET 16
+#define IP6_SADDR_OFFSET 8
+#define IP6_DADDR_OFFSET 24
 
 /* nft prints a rule only if it finds the old names for fields 0, 4, 8 and 12. */
 static uint32_t reg(unsigned int at)
@@ -135,6 +138,16 @@ void expr_saddr(struct expr *e, unsigned int at)
 	payload(e, NFT_PAYLOAD_NETWORK_HEADER, IP_SADDR_OFFSET, 4, at);
 }
 
+void expr_saddr6(struct expr *e, unsigned int at)
+{
+	payload(e, NFT_PAYLOAD_NETWORK_HEADER, IP6_SADDR_OFFSET, 16, at);
+}
+
+void expr_daddr6(struct expr *e, unsigned int at)
+{
+	payload(e, NFT_PAYLOAD_NETWORK_HEADER, IP6_DADDR_OFFSET, 16, at);
+}
+
 void expr_ct_saddr(struct expr *e, unsigned int at)
 {
 	ct_original(e, NFT_CT_SRC_IP, at);
@@ -171,6 +184,14 @@ void expr_nfproto_ipv4(struct expr *e, bool is)
 
 	meta(e, NFT_META_NFPROTO, 0);
 	cmp(e, is ? NFT_CMP_EQ : NFT_CMP_NEQ, &family, sizeof(family));
+}
+
+void expr_nfproto_ipv6(struct expr *e)
+{
+	uint8_t family = NFPROTO_IPV6;
+
+	meta(e, NFT_META_NFPROTO, 0);
+	cmp(e, NFT_CMP_EQ, &family, sizeof(family));
 }
 
 void expr_in_set(struct expr *e, const char *set, unsigned int at)
@@ -218,18 +239,33 @@ void expr_ct_daddr_in(struct expr *e, const char *set)
 	lookup(e, set, 0);
 }
 
+/* (field 0 & mask) ^ bits */
+static void bitwise(struct expr *e, uint32_t mask, uint32_t bits)
+{
+	struct nftnl_expr *x = add(e, "bitwise");
+
+	put_u32(x, NFTNL_EXPR_BITWISE_SREG, reg(0));
+	put_u32(x, NFTNL_EXPR_BITWISE_DREG, reg(0));
+	put_u32(x, NFTNL_EXPR_BITWISE_LEN, sizeof(mask));
+	put_data(e, x, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof(mask));
+	put_data(e, x, NFTNL_EXPR_BITWISE_XOR, &bits, sizeof(bits));
+}
+
+void expr_ct_new(struct expr *e)
+{
+	static const uint32_t zero;
+
+	ct(e, NFT_CT_STATE, 0);
+	bitwise(e, NF_CT_STATE_BIT(IP_CT_NEW), 0);
+	cmp(e, NFT_CMP_NEQ, &zero, sizeof(zero));
+}
+
 void expr_ct_status(struct expr *e, uint32_t bits, bool is)
 {
 	static const uint32_t zero;
-	struct nftnl_expr *x;
 
 	ct(e, NFT_CT_STATUS, 0);
-	x = add(e, "bitwise");
-	put_u32(x, NFTNL_EXPR_BITWISE_SREG, reg(0));
-	put_u32(x, NFTNL_EXPR_BITWISE_DREG, reg(0));
-	put_u32(x, NFTNL_EXPR_BITWISE_LEN, sizeof(bits));
-	put_data(e, x, NFTNL_EXPR_BITWISE_MASK, &bits, sizeof(bits));
-	put_data(e, x, NFTNL_EXPR_BITWISE_XOR, &zero, sizeof(zero));
+	bitwise(e, bits, 0);
 	if (is)
 		cmp(e, NFT_CMP_NEQ, &zero, sizeof(zero));
 	else
@@ -356,6 +392,17 @@ void expr_masquerade_range(struct expr *e, uint16_t first, uint16_t last)
 	put_u32(x, NFTNL_EXPR_MASQ_REG_PROTO_MIN, reg(0));
 	put_u32(x, NFTNL_EXPR_MASQ_REG_PROTO_MAX, reg(4));
 	put_u32(x, NFTNL_EXPR_MASQ_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+}
+
+void expr_ct_mark_or(struct expr *e, uint32_t bits)
+{
+	struct nftnl_expr *x;
+
+	ct(e, NFT_CT_MARK, 0);
+	bitwise(e, ~bits, bits);
+	x = add(e, "ct");
+	put_u32(x, NFTNL_EXPR_CT_KEY, NFT_CT_MARK);
+	put_u32(x, NFTNL_EXPR_CT_SREG, reg(0));
 }
 
 static struct nftnl_expr *verdict(struct expr *e, int32_t code)

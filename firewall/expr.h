@@ -29,11 +29,14 @@ int expr_finish(struct expr *e, struct nlmsghdr *nlh);
 void expr_l4proto(struct expr *e, unsigned int at);
 void expr_port(struct expr *e, enum expr_port which, unsigned int at);
 void expr_saddr(struct expr *e, unsigned int at);
+void expr_saddr6(struct expr *e, unsigned int at); /* four fields */
+void expr_daddr6(struct expr *e, unsigned int at);
 void expr_ct_saddr(struct expr *e, unsigned int at); /* ct original ip saddr */
 void expr_ct_daddr(struct expr *e, unsigned int at); /* ct original ip daddr */
 
 /* Match, or the rule ends. */
 void expr_nfproto_ipv4(struct expr *e, bool is);
+void expr_nfproto_ipv6(struct expr *e);
 void expr_in_set(struct expr *e, const char *set, unsigned int at);
 void expr_not_in_set(struct expr *e, const char *set, unsigned int at);
 void expr_tcp_udp(struct expr *e, uint32_t set_id,
@@ -43,6 +46,7 @@ void expr_saddr_in(struct expr *e, const char *set);
 void expr_daddr_in(struct expr *e, const char *set);
 void expr_ct_daddr_in(struct expr *e, const char *set);
 void expr_ct_status(struct expr *e, uint32_t bits, bool is);
+void expr_ct_new(struct expr *e);
 void expr_ct_reply(struct expr *e);
 void expr_sport_below(struct expr *e, uint16_t port);
 void expr_sport_from(struct expr *e, uint16_t port);
@@ -59,5 +63,6 @@ void expr_snat(struct expr *e, unsigned int addr_at, unsigned int port_at);
 void expr_masquerade(struct expr *e);
 void expr_masquerade_port(struct expr *e, unsigned int port_at);
 void expr_masquerade_range(struct expr *e, uint16_t first, uint16_t last);
+void expr_ct_mark_or(struct expr *e, uint32_t bits); /* ct mark set ct mark | BITS */
 void expr_goto(struct expr *e, const char *chain);
 void expr_return(struct expr *e);

@@ -17,6 +17,13 @@
 
 #define FIREWALL_TABLE "portreeve"
 #define FIREWALL_TABLE_MAX 32
+/*
+ * The bit of the conntrack mark that says: a pinhole lets this flow in. Set under a mask, the
+ * other bits are left alone. We never drop: where nothing filters IPv6, a pinhole changes
+ * nothing, and where somebody else's chain does, it has to accept by
+ * `ct mark & 0x00010000 == 0x00010000`.
+ */
+#define FIREWALL_PINHOLE_MARK 0x10000U
 /* Expired elements hold their slot until the kernel collects them, about a second. */
 #define FIREWALL_SLACK 4096
 
@@ -46,7 +53,7 @@ bool firewall_has_destroy(const struct firewall *fw);
 /*
  * Puts the table there, or brings one that is there to this version: sets are kept with
  * their elements and times, chains are filled anew, all in one transaction. -EEXIST: the
- * lease maps of that table have another form, nothing was changed.
+ * lease maps of that table have another form and hold something, nothing was changed.
  */
 int firewall_install(struct firewall *fw, const struct firewall_config *config);
 /* The table is gone afterwards, with all leases. 0 also if there was none. */
@@ -61,7 +68,8 @@ int firewall_set_lan(struct firewall *fw, const char *const *names, size_t n_nam
 
 /*
  * Group commit. A step is taken in; nothing is sent, and the step is not needed any more
- * when this returns. -EAFNOSUPPORT: not an IPv4 lease, -ENOMEM: the step was not taken in.
+ * when this returns. -EAFNOSUPPORT: addresses of two families, or a disabled pinhole; -ENOMEM:
+ * the step was not taken in.
  */
 int firewall_stage(struct firewall *fw, const struct lease_change *step, uint64_t now_ms);
 size_t firewall_staged(const struct firewall *fw);
@@ -96,6 +104,17 @@ int firewall_adopt(struct firewall *fw, uint64_t now_ms,
 /* When the lease table was initialised; kept in the kernel beside the leases. -ENOENT. */
 int firewall_epoch_get(struct firewall *fw, uint64_t *epoch_ms);
 int firewall_epoch_set(struct firewall *fw, uint64_t epoch_ms);
+
+/*
+ * Do flows of another host than that one leave from that external port now, so that it was
+ * given to that host by its first packet? 1, 0 or -errno. One or two questions to the kernel.
+ */
+int firewall_claimed(struct firewall *fw, uint8_t protocol, uint16_t port,
+		     struct in_addr internal);
+
+/* Do flows of that host itself leave from that external port now? 1, 0 or -errno. */
+int firewall_claims(struct firewall *fw, uint8_t protocol, uint16_t port,
+		    struct in_addr internal);
 
 /* How many elements the kernel lists in a set or map of the table; -errno. Slow: dumps. */
 long firewall_count(struct firewall *fw, const char *set);

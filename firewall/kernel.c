@@ -50,6 +50,7 @@ void firewall_close(struct firewall *fw)
 	nl_batch_free(&fw->batch);
 	free(fw->use);
 	free(fw->staged);
+	free(fw->key);
 	free(fw->userdata);
 	free(fw->message);
 	free(fw);
@@ -290,6 +291,63 @@ long firewall_count(struct firewall *fw, const char *set)
 		nanosleep(&pause, NULL);
 	}
 	return -EINTR;
+}
+
+static int note_there(void *arg, const struct dumped *d)
+{
+	bool *there = arg;
+
+	(void)d;
+	*there = true;
+	return 0;
+}
+
+static int element_there(struct firewall *fw, const char *set, const void *key,
+			 uint8_t key_len, bool *there)
+{
+	int err;
+
+	*there = false;
+	err = element_get(fw, set, key, key_len, note_there, there);
+	return err == -ENOENT ? 0 : err;
+}
+
+/* The key of `mine`; its beginning is that of `taken`. */
+static void claim_key(uint8_t key[ELEMENT_HOST_KEY], uint8_t protocol, uint16_t port,
+		      struct in_addr internal)
+{
+	memset(key, 0, ELEMENT_HOST_KEY);
+	key[0] = protocol;
+	key[4] = (uint8_t)(port >> 8);
+	key[5] = (uint8_t)port;
+	memcpy(key + ELEMENT_PORT_KEY, &internal, sizeof(internal));
+}
+
+int firewall_claims(struct firewall *fw, uint8_t protocol, uint16_t port,
+		    struct in_addr internal)
+{
+	uint8_t key[ELEMENT_HOST_KEY];
+	bool mine;
+	int err;
+
+	claim_key(key, protocol, port, internal);
+	err = element_there(fw, "mine", key, ELEMENT_HOST_KEY, &mine);
+	return err ? err : mine;
+}
+
+int firewall_claimed(struct firewall *fw, uint8_t protocol, uint16_t port,
+		     struct in_addr internal)
+{
+	uint8_t key[ELEMENT_HOST_KEY];
+	bool taken;
+	int err;
+
+	claim_key(key, protocol, port, internal);
+	err = element_there(fw, "taken", key, ELEMENT_PORT_KEY, &taken);
+	if (err || !taken)
+		return err;
+	err = firewall_claims(fw, protocol, port, internal);
+	return err < 0 ? err : !err;
 }
 
 /* The epoch: 8 bytes of it and 8 to come, behind a version. */

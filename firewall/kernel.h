@@ -35,6 +35,9 @@ struct firewall {
 	struct staged *staged;
 	size_t n_staged;
 	size_t staged_room;
+	struct element_key *key; /* of the staged steps */
+	size_t n_keys;
+	size_t key_room;
 	uint8_t *userdata; /* of the staged steps */
 	size_t userdata_len;
 	size_t userdata_room;
@@ -91,6 +94,7 @@ int element_get(struct firewall *fw, const char *set, const void *key, uint8_t k
 
 /* nft's numbers for data types; six bits for each of a concatenation. */
 #define KERNEL_TYPE_IP 7
+#define KERNEL_TYPE_IP6 8
 #define KERNEL_TYPE_PROTO 12
 #define KERNEL_TYPE_PORT 13
 #define KERNEL_TYPE_MARK 19

@@ -12,7 +12,8 @@ libfirewall_a_SOURCES = \
 	firewall/netlink.c firewall/netlink.h \
 	firewall/probe.c \
 	firewall/rules.c \
-	firewall/ruleset.c
+	firewall/ruleset.c \
+	firewall/sockets.c firewall/sockets.h
 
 check_LIBRARIES += libfirewall_san.a
 libfirewall_san_a_SOURCES = $(libfirewall_a_SOURCES)

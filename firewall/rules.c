@@ -10,6 +10,7 @@
  *   moved: another host has that source port. Two ranges: masquerade leaves a port that
  *          lies in its range where it is.
  * learn (srcnat + 10, after masquerade): keeps claims alive while they are used.
+ * forward (filter - 5, ahead of an admin's filter): marks the flows that pinholes let in.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -107,8 +108,11 @@ static void pre_dnat(struct rules *r, bool from_lan, bool restricted)
 	if (from_lan)
 		expr_daddr_in(e, "wan4");
 	if (restricted) {
-		tcp_udp(r, true); /* nft wants it there when the address comes first */
-		saddr_proto_port(e, EXPR_DPORT, 0);
+		tcp_udp(r, true); /* nft wants it there when the port comes first */
+		expr_saddr(e, 0);
+		expr_port(e, EXPR_SPORT, 1);
+		expr_l4proto(e, 2);
+		expr_port(e, EXPR_DPORT, 3);
 		expr_map(e, "leases_from", 0);
 	} else {
 		proto_port(e, EXPR_DPORT);
@@ -321,6 +325,36 @@ static void fill_out(struct rules *r)
 	end(r);
 }
 
+/* A mark is all that another chain can see of a pinhole; to accept here would save nothing
+ * from a drop there. Once a flow, as the mark stays with it. */
+static void forward_mark(struct rules *r, bool restricted)
+{
+	struct expr *e = begin(r, "forward");
+	unsigned int at = 0;
+
+	expr_ifname(e, EXPR_IIFNAME, "wan");
+	expr_nfproto_ipv6(e);
+	expr_ct_new(e);
+	tcp_udp(r, true);
+	if (restricted) {
+		expr_saddr6(e, 0);
+		expr_port(e, EXPR_SPORT, 4);
+		at = 5;
+	}
+	expr_daddr6(e, at);
+	expr_l4proto(e, at + 4);
+	expr_port(e, EXPR_DPORT, at + 5);
+	expr_in_set(e, restricted ? "pin6_from" : "pin6", 0);
+	expr_ct_mark_or(e, FIREWALL_PINHOLE_MARK);
+	end(r);
+}
+
+static void fill_forward(struct rules *r)
+{
+	forward_mark(r, true);
+	forward_mark(r, false);
+}
+
 int rules_put(struct firewall *fw, uint32_t next_set)
 {
 	struct rules r = {.fw = fw, .next_set = next_set};
@@ -332,5 +366,6 @@ int rules_put(struct firewall *fw, uint32_t next_set)
 	fill_moved(&r);
 	fill_learn(&r);
 	fill_out(&r);
+	fill_forward(&r);
 	return r.err;
 }

@@ -25,6 +25,12 @@
 #define PROTO_PORT TYPE_2(KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT)
 #define IP_PORT TYPE_2(KERNEL_TYPE_IP, KERNEL_TYPE_PORT)
 #define IP_PROTO_PORT TYPE_3(KERNEL_TYPE_IP, KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT)
+#define TYPE_4(a, b, c, d) (TYPE_3(a, b, c) << 6 | (d))
+#define IP_PORT_PROTO_PORT                                                               \
+	TYPE_4(KERNEL_TYPE_IP, KERNEL_TYPE_PORT, KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT)
+#define IP6_PROTO_PORT TYPE_3(KERNEL_TYPE_IP6, KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT)
+#define IP6_PORT_IP6_PROTO_PORT                                                          \
+	(TYPE_2(KERNEL_TYPE_IP6, KERNEL_TYPE_PORT) << 18 | IP6_PROTO_PORT)
 #define PROTO_PORT_IP TYPE_3(KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT, KERNEL_TYPE_IP)
 
 #define SET_SIZE (131072 + FIREWALL_SLACK)
@@ -46,7 +52,7 @@ struct set_spec {
 	uint32_t data_len;
 	uint64_t timeout_ms;
 	uint32_t size; /* 0: no limit, as an interval set that is full never empties */
-	uint8_t fields[4]; /* of an interval set with a concatenation */
+	uint8_t fields[5]; /* of an interval set with a concatenation */
 	uint8_t n_fields;
 	bool host_order; /* nft has to be told, or cannot print the elements */
 };
@@ -54,7 +60,7 @@ struct set_spec {
 #define RANGES (NFT_SET_INTERVAL | NFT_SET_CONCAT)
 
 static const struct set_spec sets[] = {
-	/* The size of `leases` and `disabled` is that of the configuration. */
+	/* The size of `leases`, `disabled` and `pin6` is that of the configuration. */
 	{.name = "leases",
 	 .use = SET_LEASES,
 	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT,
@@ -66,12 +72,12 @@ static const struct set_spec sets[] = {
 	{.name = "leases_from",
 	 .use = SET_LEASES,
 	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT | RANGES,
-	 .key_type = IP_PROTO_PORT,
-	 .key_len = 12,
+	 .key_type = IP_PORT_PROTO_PORT,
+	 .key_len = ELEMENT_FROM_KEY,
 	 .data_type = IP_PORT,
 	 .data_len = 8,
-	 .fields = {4, 1, 2},
-	 .n_fields = 3},
+	 .fields = {4, 2, 1, 2},
+	 .n_fields = 4},
 	{.name = "disabled",
 	 .use = SET_LEASES,
 	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT,
@@ -83,12 +89,25 @@ static const struct set_spec sets[] = {
 	{.name = "disabled_from",
 	 .use = SET_LEASES,
 	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT | RANGES,
-	 .key_type = IP_PROTO_PORT,
-	 .key_len = 12,
+	 .key_type = IP_PORT_PROTO_PORT,
+	 .key_len = ELEMENT_FROM_KEY,
 	 .data_type = IP_PORT,
 	 .data_len = 8,
-	 .fields = {4, 1, 2},
-	 .n_fields = 3},
+	 .fields = {4, 2, 1, 2},
+	 .n_fields = 4},
+	{.name = "pin6",
+	 .use = SET_LEASES,
+	 .flags = NFT_SET_TIMEOUT,
+	 .key_type = IP6_PROTO_PORT,
+	 .key_len = ELEMENT_PIN6_KEY,
+	 .size = SET_SIZE},
+	{.name = "pin6_from",
+	 .use = SET_LEASES,
+	 .flags = NFT_SET_TIMEOUT | RANGES,
+	 .key_type = IP6_PORT_IP6_PROTO_PORT,
+	 .key_len = ELEMENT_PIN6_FROM_KEY,
+	 .fields = {16, 2, 16, 1, 2},
+	 .n_fields = 5},
 	{.name = "rev",
 	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT,
 	 .key_type = IP_PROTO_PORT,
@@ -162,6 +181,7 @@ static const struct chain_spec chains[] = {
 	{"pre", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST + 5},
 	{"src", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 5},
 	{"learn", "filter", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC + 10},
+	{"forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER - 5},
 };
 #define N_CHAINS (sizeof(chains) / sizeof(chains[0]))
 
@@ -346,11 +366,18 @@ static void put_chain(struct firewall *fw, const struct chain_spec *spec)
 
 /* Everything together */
 
+/* Of a map that was there with another form: nothing is lost if it goes. */
+static bool is_empty(struct firewall *fw, const char *set)
+{
+	return firewall_count(fw, set) == 0;
+}
+
 /* Out of the way goes what cannot be changed where it stands. */
 static int clear(struct firewall *fw, const struct inventory *inv)
 {
 	for (size_t i = 0; i < N_SETS; i++)
-		if (inv->set[i] == FOUND_OTHER && sets[i].use == SET_LEASES) {
+		if (inv->set[i] == FOUND_OTHER && sets[i].use == SET_LEASES &&
+		    !is_empty(fw, sets[i].name)) {
 			log_error("firewall: map %s of table inet %s has another form; "
 				  "remove the table with portreeved --remove",
 				  sets[i].name, fw->table);

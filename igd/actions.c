@@ -112,6 +112,7 @@ static int run_map(const struct action_run *r)
 	if (r->action->def->exact)
 		req->flags |= LEASE_EXACT;
 	text_clean(req->description, LEASE_DESCRIPTION_MAX, description);
+	req->flags |= LEASE_DESCRIBE;
 	return 0;
 }
 
@@ -154,6 +155,7 @@ static int refusal_map(const struct action *a, enum lease_reason reason)
 	case LEASE_PROTOCOL:
 	case LEASE_PORT:
 		return ERROR_VALUE_OUT_OF_RANGE;
+	case LEASE_FILTERS:
 	case LEASE_REMOTE:
 		return v2 ? ERROR_NOT_AUTHORIZED : ERROR_REMOTE_HOST_ONLY_WILDCARD;
 	case LEASE_OK:
@@ -192,6 +194,7 @@ static int refusal_entry(enum lease_reason reason, int absent)
 	case LEASE_TAKEN:
 	case LEASE_NO_PORT:
 	case LEASE_NO_WAN:
+	case LEASE_FILTERS:
 	case LEASE_REMOTE:
 	case LEASE_KERNEL:
 	case LEASE_REASON_END:

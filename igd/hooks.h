@@ -19,7 +19,7 @@ struct hooks_config {
 	struct hooks_net {
 		struct in_addr addr;
 		struct in_addr mask;
-	} nets[8];
+	} nets[16];
 	const struct description *description; /* borrowed for good */
 };
 

@@ -23,12 +23,12 @@ libigd_san_a_CFLAGS = $(UNIT_CFLAGS)
 # they must stay visible: no -Bsymbolic, no hidden visibility.
 pkglibexec_PROGRAMS += portreeve-igd
 portreeve_igd_SOURCES = \
+	daemon/igd_main.c \
 	daemon/role.c daemon/role.h \
 	daemon/sandbox.c daemon/sandbox.h \
 	igd/engine.c igd/engine.h \
 	igd/front.c igd/front.h \
 	igd/hooks.c igd/hooks.h \
-	igd/main.c \
 	igd/relay.c igd/relay.h \
 	igd/requests.c igd/requests.h \
 	igd/worker.c igd/worker.h

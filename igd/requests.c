@@ -54,7 +54,7 @@ struct requests {
 	struct engine *engine;
 
 	struct record_setup setup;
-	struct prefix nets[RECORD_LAN_ADDRS];
+	struct prefix nets[RECORD_LAN_ADDRS + RECORD_LAN_ALSO];
 	char hosts[RECORD_LAN_ADDRS][ADDR_TEXT];
 	struct record_state state;
 	uint64_t state_ms; /* when it came; 0: not yet */
@@ -603,12 +603,16 @@ struct requests *requests_new(struct event_base *base, struct channel *channel,
 		r->nets[i] = (struct prefix){.addr = p->addr, .len = p->len};
 		addr_text(&p->addr, r->hosts[i]);
 	}
+	for (size_t i = 0; i < setup->n_also; i++)
+		r->nets[setup->n_addrs + i] = (struct prefix){.addr = setup->also[i].addr,
+							      .len = setup->also[i].len};
 	rate_init(&r->rate, rate, rate * 2);
 	r->flush = event_new(base, -1, 0, requests_flush, r);
 	r->notify = evtimer_new(base, requests_notify_due, r);
 	r->writer = soap_writer_new();
 	r->relay = relay_new(base);
-	r->front = front_new(base, listener, r->nets, setup->n_addrs, &front_ops, r);
+	r->front = front_new(base, listener, r->nets,
+			     (size_t)setup->n_addrs + setup->n_also, &front_ops, r);
 	/* Only called at start, where the process ends on failure. */
 	if (!r->flush || !r->notify || !r->writer || !r->relay || !r->front)
 		return NULL;

@@ -67,28 +67,35 @@ static bool worker_setup_good(const struct record_setup *s, size_t n_fds)
 {
 	if (!memchr(s->ifname, '\0', sizeof(s->ifname)) || !s->ifname[0] ||
 	    !s->http_port || s->n_addrs < 1 || s->n_addrs > RECORD_LAN_ADDRS ||
-	    n_fds != 1 || !addr_is_v4(&s->addrs[0].addr))
+	    s->n_also > RECORD_LAN_ALSO || n_fds != 1 || !addr_is_v4(&s->addrs[0].addr))
 		return false;
 	for (size_t i = 0; i < s->n_addrs; i++)
 		if (s->addrs[i].len > 128)
 			return false;
+	for (size_t i = 0; i < s->n_also; i++)
+		if (s->also[i].len > 128)
+			return false;
 	return true;
+}
+
+static void hooks_add_network(struct hooks_config *hooks, const struct record_prefix *p)
+{
+	struct hooks_net *net = &hooks->nets[hooks->n_nets];
+
+	if (!addr_is_v4(&p->addr) || p->len < 96)
+		return;
+	net->addr = addr_to_v4(&p->addr);
+	net->mask.s_addr = p->len == 96 ? 0 : htonl(0xffffffffu << (128 - p->len));
+	hooks->n_nets++;
 }
 
 /* The LAN's IPv4 networks. */
 static void worker_networks(const struct worker *w, struct hooks_config *hooks)
 {
-	for (size_t i = 0; i < w->setup.n_addrs; i++) {
-		const struct record_prefix *p = &w->setup.addrs[i];
-		struct hooks_net *net = &hooks->nets[hooks->n_nets];
-
-		if (!addr_is_v4(&p->addr) || p->len < 96)
-			continue;
-		net->addr = addr_to_v4(&p->addr);
-		net->mask.s_addr = p->len == 96 ? 0
-						: htonl(0xffffffffu << (128 - p->len));
-		hooks->n_nets++;
-	}
+	for (size_t i = 0; i < w->setup.n_addrs; i++)
+		hooks_add_network(hooks, &w->setup.addrs[i]);
+	for (size_t i = 0; i < w->setup.n_also; i++)
+		hooks_add_network(hooks, &w->setup.also[i]);
 }
 
 /* Takes the listener over, also on failure. */
@@ -97,7 +104,8 @@ static int worker_serve(struct worker *w, int listener)
 	struct hooks_config hooks = {.ifindex = w->setup.ifindex};
 	char url[64], addr[ADDR_TEXT];
 
-	static_assert(sizeof(hooks.nets) / sizeof(hooks.nets[0]) >= RECORD_LAN_ADDRS,
+	static_assert(sizeof(hooks.nets) / sizeof(hooks.nets[0]) >=
+			      RECORD_LAN_ADDRS + RECORD_LAN_ALSO,
 		      "every address of the LAN has its network");
 	memcpy(hooks.ifname, w->setup.ifname, sizeof(hooks.ifname));
 	worker_networks(w, &hooks);

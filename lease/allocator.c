@@ -2,6 +2,7 @@
 #include "lease/allocator.h"
 
 #include "lease/hash.h"
+#include "lease/hosts.h"
 #include "lease/policy.h"
 
 #define NEARBY 32      /* steps of two, up and down */
@@ -36,7 +37,8 @@ static bool port_ok(const struct allocator *a, uint8_t protocol, uint32_t host,
 	owner = released_host(a->released, protocol, (uint16_t)port);
 	return (!owner || owner == host) &&
 	       companion_free(a, protocol, host, (uint16_t)port) &&
-	       policy_may_choose(a->policy, protocol, (uint16_t)port);
+	       policy_may_choose(a->policy, protocol, (uint16_t)port,
+				 &hosts_at(a->hosts, host)->addr);
 }
 
 /* The same parity, as RTP and its RTCP companion want it (RFC 4787 REQ-4). */
@@ -116,7 +118,8 @@ static uint16_t choose_released(const struct allocator *a, uint8_t protocol,
 			return 0;
 		if (!table_port_first(a->table, protocol, port) &&
 		    companion_free(a, protocol, host, port) &&
-		    policy_may_choose(a->policy, protocol, port))
+		    policy_may_choose(a->policy, protocol, port,
+				      &hosts_at(a->hosts, host)->addr))
 			return port;
 	}
 	return 0;

@@ -8,11 +8,13 @@
 #include "lease/released.h"
 #include "lease/table.h"
 
+struct hosts;
 struct lease_policy;
 
 struct allocator {
 	const struct lease_table *table;
 	const struct released *released;
+	const struct hosts *hosts;
 	const struct lease_policy *policy;
 	uint64_t seed;
 	uint64_t drawn; /* random numbers so far */

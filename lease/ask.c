@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "lease/book.h"
 #include "lease/claims.h"
+#include "lease/filters.h"
 #include "lease/policy.h"
 #include "lease/restrict.h"
 
@@ -20,7 +22,8 @@ struct ask {
 	struct in6_addr remote; /* of the request, in its only form */
 	uint8_t remote_len;
 	bool privileged;
-	bool over; /* the host asks too often */
+	bool pinhole; /* about an IPv6 host */
+	bool over;    /* the host asks too often */
 	uint32_t host;
 	uint32_t who;
 	struct lease_reply *reply;
@@ -62,6 +65,13 @@ static bool ask_overwrites(const struct ask *a)
 	       (a->req->by == LEASE_BY_UPNP || a->privileged);
 }
 
+/* Does it insist on another external port? A pinhole has but one, and need not name it. */
+static bool ask_other_port(const struct ask *a, const struct lease *l)
+{
+	return (a->req->flags & LEASE_EXACT) && a->req->ext_port != l->ext_port &&
+	       !(a->pinhole && !a->req->ext_port);
+}
+
 /* Tells the asker of a lease. The nonce is for PCP only: it is what guards the lease. */
 static int answer(const struct ask *a, const struct lease *l, uint32_t seconds)
 {
@@ -92,6 +102,9 @@ static int answer(const struct ask *a, const struct lease *l, uint32_t seconds)
  * UPnP claims have none, so the first nonce that comes is adopted. */
 static bool ask_nonce_differs(const struct ask *a, const struct lease *l)
 {
+	if (a->r->policy->nonce_same_source &&
+	    addr_equal(&a->req->client, &a->req->internal))
+		return false; /* of clients that forget theirs, by the admin's choice */
 	return a->req->by == LEASE_BY_PCP && (a->req->flags & LEASE_NONCE) &&
 	       claim_has(l, LEASE_BY_PCP) && l->has_nonce &&
 	       memcmp(l->nonce, a->req->nonce, sizeof(l->nonce)) != 0;
@@ -138,6 +151,37 @@ static enum lease_reason map_move(const struct ask *a, struct lease *l)
 	return policy_int_port(a->r->policy, a->req->by, l->protocol, l->int_port);
 }
 
+/*
+ * The claims that filters must leave alone: UPnP cannot say who may come in, and the admin
+ * has said it. PCP is told that there is no filter (13), UPnP that the port is taken, and gets
+ * one of its own for the same inside port.
+ */
+#define MAP_UNFILTERED                                                                   \
+	(1U << LEASE_BY_UPNP | 1U << LEASE_BY_ADMIN | 1U << LEASE_BY_STATIC)
+
+static bool map_filtered_for_others(const struct ask *a, const struct lease *l)
+{
+	unsigned int bit = 1U << a->req->by;
+
+	return l->n_filters && (bit & MAP_UNFILTERED) && !(l->claims & bit);
+}
+
+static enum lease_reason map_filters(const struct ask *a, struct lease *l)
+{
+	uint32_t had = filters_elements(l), has;
+	enum lease_reason reason;
+
+	if (a->req->n_filters && (l->claims & MAP_UNFILTERED & ~(1U << a->req->by)))
+		return LEASE_FILTERS;
+	reason = filters_apply(l, a->req);
+	has = filters_elements(l);
+	if (!reason && has > had && !restrict_elements(a->r, a->host, has - had))
+		reason = LEASE_FILTERS;
+	if (!reason && a->req->n_filters)
+		reason = restrict_overlap(a->r, l) ? LEASE_FILTERS : LEASE_OK;
+	return reason;
+}
+
 static int map_renew(const struct ask *a, uint32_t id)
 {
 	struct lease l = *lease_of(a, id);
@@ -148,11 +192,14 @@ static int map_renew(const struct ask *a, uint32_t id)
 		return map_static(a, &l);
 	if (ask_nonce_differs(a, &l))
 		return refuse_nonce(a, &l);
-	if (!ask_overwrites(a) && (a->req->flags & LEASE_EXACT) &&
-	    a->req->ext_port != l.ext_port)
+	if ((!ask_overwrites(a) || a->pinhole) && ask_other_port(a, &l))
+		return refuse(a, LEASE_TAKEN);
+	if (map_filtered_for_others(a, &l))
 		return refuse(a, LEASE_TAKEN);
 	if (l.int_port != a->req->int_port)
 		reason = map_move(a, &l);
+	if (!reason)
+		reason = map_filters(a, &l);
 	if (!reason && a->over)
 		reason = LEASE_RATE;
 	if (reason)
@@ -182,13 +229,15 @@ static uint32_t map_existing(const struct ask *a)
 					    a->req->ext_port, &a->remote, a->remote_len);
 
 		if (named && table_node(&a->r->table, named)->host == a->host &&
-		    lease_of(a, named)->int_port == a->req->int_port)
+		    lease_of(a, named)->int_port == a->req->int_port &&
+		    !map_filtered_for_others(a, lease_of(a, named)))
 			return named;
 	}
 	for (int i = 0; id && i < RING_LOOK; i++) {
 		const struct lease *l = lease_of(a, id);
 
-		if (l->remote_len == a->remote_len && addr_equal(&l->remote, &a->remote))
+		if (l->remote_len == a->remote_len &&
+		    addr_equal(&l->remote, &a->remote) && !map_filtered_for_others(a, l))
 			return id;
 		id = ring_next(a, id) == head ? 0 : ring_next(a, id);
 	}
@@ -197,17 +246,21 @@ static uint32_t map_existing(const struct ask *a)
 
 /* ---- MAP: a new lease ---- */
 
-static enum lease_reason map_policy(const struct ask *a)
+static enum lease_reason map_policy(const struct ask *a, const struct lease *l)
 {
 	const struct lease_policy *p = a->r->policy;
 	const struct lease_request *req = a->req;
-	enum lease_reason reason = policy_int_port(p, req->by, req->protocol,
-						   req->int_port);
+	enum lease_reason reason;
 
-	if (!reason && (req->flags & LEASE_EXACT))
-		reason = policy_ext_port(p, req->by, req->protocol, req->ext_port);
+	if (a->pinhole)
+		reason = policy_pinhole(p, req->by, req->protocol, req->int_port);
+	else
+		reason = policy_int_port(p, req->by, req->protocol, req->int_port);
+	if (!reason && !a->pinhole && (req->flags & LEASE_EXACT))
+		reason = policy_ext_port(p, req->by, req->protocol, req->ext_port,
+					 &req->internal);
 	if (!reason)
-		reason = restrict_quota(a->r, a->host, req->by, a->remote_len);
+		reason = restrict_quota(a->r, a->host, l);
 	return reason || !a->over ? reason : LEASE_RATE;
 }
 
@@ -218,12 +271,31 @@ static bool map_port_shared(const struct ask *a, const struct lease *l)
 	       table_port_first(&a->r->table, l->protocol, l->ext_port) != 0;
 }
 
+/* The port to try first: what the flows of that inside port already have outside goes
+ * before what is suggested (P20, C46). */
+static uint16_t map_wanted(const struct ask *a)
+{
+	const struct lease_policy *p = a->r->policy;
+	const struct lease_request *req = a->req;
+	bool flows = req->ext_port != req->int_port && p->flows &&
+		     p->flows(p->in_use_arg, req->protocol, req->int_port,
+			      &req->internal);
+
+	return flows ? req->int_port : req->ext_port;
+}
+
 /* Finds the external port of a new lease. -EAGAIN. */
 static int map_port(const struct ask *a, struct lease *l, enum lease_reason *reason)
 {
 	uint32_t head = ask_ring(a);
 
 	*reason = LEASE_OK;
+	if (a->pinhole) { /* C27: there is no other port than the inside one */
+		l->ext_port = l->int_port;
+		*reason = ask_other_port(a, l) ? LEASE_TAKEN
+					       : restrict_port(a->r, a->host, l);
+		return 0;
+	}
 	if (a->req->flags & LEASE_EXACT) {
 		l->ext_port = a->req->ext_port;
 		if (book_port_pending(a->r, l->protocol, l->ext_port))
@@ -238,7 +310,9 @@ static int map_port(const struct ask *a, struct lease *l, enum lease_reason *rea
 		*reason = LEASE_REMOTE;
 		return 0;
 	}
-	if (head) { /* that inside port is open to other remotes: by the same port */
+	/* That inside port is open to other remotes: by the same port. */
+	if (head && !table_find(&a->r->table, l->protocol, lease_of(a, head)->ext_port,
+				&a->remote, a->remote_len)) {
 		l->ext_port = lease_of(a, head)->ext_port;
 		if (book_port_pending(a->r, l->protocol, l->ext_port))
 			return -EAGAIN;
@@ -246,7 +320,7 @@ static int map_port(const struct ask *a, struct lease *l, enum lease_reason *rea
 		return 0;
 	}
 	l->ext_port = allocator_choose(&a->r->allocator, l->protocol, a->host,
-				       a->req->ext_port, a->req->int_port);
+				       map_wanted(a), a->req->int_port);
 	*reason = l->ext_port ? LEASE_OK : LEASE_NO_PORT;
 	return 0;
 }
@@ -254,19 +328,22 @@ static int map_port(const struct ask *a, struct lease *l, enum lease_reason *rea
 static int map_new(const struct ask *a)
 {
 	uint32_t seconds = claim_granted(a->r->policy, a->req);
-	enum lease_reason reason = map_policy(a);
+	enum lease_reason reason;
 	struct lease l = {
 		.protocol = a->req->protocol,
 		.remote_len = a->remote_len,
 		.remote = a->remote,
 		.int_port = a->req->int_port,
 		.internal = a->req->internal,
-		.twin = !ask_ring(a),
+		.twin = !a->pinhole && !ask_ring(a),
 		.origin = a->req->by,
 		.created_ms = a->r->now_ms,
 	};
 	uint32_t id;
 
+	reason = filters_apply(&l, a->req);
+	if (!reason)
+		reason = map_policy(a, &l);
 	if (reason)
 		return refuse(a, reason);
 	claim_put(&l, a->req, seconds, a->r->now_ms);
@@ -283,18 +360,31 @@ static int map_new(const struct ask *a)
 	return answer(a, &l, seconds);
 }
 
+/* The lease whose key a request names, by an external port or as a pinhole. */
+static uint32_t ask_named(const struct ask *a)
+{
+	const struct lease_request *req = a->req;
+
+	return a->pinhole
+		       ? table_find_pinhole(&a->r->table, req->protocol, &req->internal,
+					    req->int_port, &a->remote, a->remote_len)
+		       : table_find(&a->r->table, req->protocol, req->ext_port,
+				    &a->remote, a->remote_len);
+}
+
 static int ask_map(const struct ask *a)
 {
 	uint32_t id;
 
+	if (a->pinhole && (a->req->flags & LEASE_DISABLED))
+		return refuse(a, LEASE_PROTOCOL);
 	if (ask_inside_pending(a))
 		return -EAGAIN;
 	if (!ask_overwrites(a)) {
 		id = map_existing(a);
 		return id ? map_renew(a, id) : map_new(a);
 	}
-	id = table_find(&a->r->table, a->req->protocol, a->req->ext_port, &a->remote,
-			a->remote_len);
+	id = ask_named(a);
 	if (!id || table_node(&a->r->table, id)->host != a->host)
 		return map_new(a);
 	return book_pending(a->r, id) ? -EAGAIN : map_renew(a, id);
@@ -419,8 +509,7 @@ static int ask_unmap_all(const struct ask *a)
  */
 static int ask_unmap_port(const struct ask *a)
 {
-	uint32_t id = table_find(&a->r->table, a->req->protocol, a->req->ext_port,
-				 &a->remote, a->remote_len);
+	uint32_t id = ask_named(a);
 	const struct lease *l = id ? lease_of(a, id) : NULL;
 
 	if (a->over)
@@ -450,14 +539,14 @@ static int ask_get(const struct ask *a)
 	if (a->over)
 		return refuse(a, LEASE_RATE);
 	if (a->req->op == LEASE_OP_GET_PORT)
-		id = table_find(t, a->req->protocol, a->req->ext_port, &a->remote,
-				a->remote_len);
+		id = ask_named(a);
 	else if (a->req->index < t->n_listed)
 		id = t->listing[a->req->index];
 	if (id && table_node(t, id)->pending)
 		return -EAGAIN;
 	/* WANIPConnection:2 2.5.14: no lists of what triggers opened. */
-	if (!id || (!table_node(t, id)->listed && !a->privileged))
+	if (!id || table_node(t, id)->gone ||
+	    (table_hides(lease_of(a, id)) && !a->privileged))
 		return refuse(a, LEASE_NOT_FOUND);
 	return answer(a, lease_of(a, id),
 		      claim_left(lease_of(a, id)->deadline_ms, a->r->now_ms));
@@ -473,7 +562,7 @@ static int ask_dispatch(struct ask *a)
 	if (op != LEASE_OP_GET_INDEX)
 		reason = policy_protocol(a->req->protocol);
 	if (!reason)
-		reason = policy_remote(&a->remote, &a->remote_len);
+		reason = policy_remote(&a->remote, &a->remote_len, a->pinhole);
 	if (reason)
 		return refuse(a, reason);
 	switch (op) {
@@ -503,10 +592,13 @@ int registry_ask(struct registry *r, int lan, const struct lease_request *req,
 			.remote = req->remote,
 			.remote_len = req->remote_len,
 			.privileged = policy_privileged(lan, req),
+			.pinhole = !addr_is_v4(&req->internal) &&
+				   !addr_is_none(&req->internal),
 			.who = who,
 			.reply = reply,
 			.out = out};
 	enum lease_reason reason;
+	uint32_t asker;
 	int err;
 
 	if (now_ms > r->now_ms)
@@ -525,16 +617,20 @@ int registry_ask(struct registry *r, int lan, const struct lease_request *req,
 	if (reason && reason != LEASE_ACCESS && reason != LEASE_THIRD_PARTY)
 		return refuse(&a, reason);
 	/* From here on the host is known to be one of ours: its request counts. */
-	a.host = hosts_get(&r->hosts, a.privileged ? &req->internal : &req->client);
-	if (!a.host)
+	asker = a.host = hosts_get(&r->hosts,
+				   a.privileged ? &req->internal : &req->client);
+	if (!asker)
 		return -ENOMEM;
 	if (!a.privileged)
-		a.over = !hosts_take(&r->hosts, a.host, r->policy->requests_per_second,
+		a.over = !hosts_take(&r->hosts, asker, r->policy->requests_per_second,
 				     r->now_ms);
 	if (reason)
 		return refuse(&a, reason);
-	err = ask_dispatch(&a);
+	/* A third party asks at its own rate, for a lease of the other's share. */
+	if (policy_owns(req) && !addr_equal(&req->client, &req->internal))
+		a.host = hosts_get(&r->hosts, &req->internal);
+	err = a.host ? ask_dispatch(&a) : -ENOMEM;
 	if (err && !a.privileged && !a.over)
-		hosts_give_back(&r->hosts, a.host);
+		hosts_give_back(&r->hosts, asker);
 	return err;
 }

@@ -7,6 +7,7 @@
 
 #include "base/addr.h"
 #include "lease/claims.h"
+#include "lease/filters.h"
 
 #define BOOK_RETRY_MS 1000
 
@@ -143,10 +144,10 @@ static void book_enter(struct registry *r, uint32_t id)
 	r->table.count++;
 	if (counts(&n->lease))
 		h->leases++;
-	if (n->lease.remote_len) {
-		h->restricted++;
-		r->restricted++;
-	}
+	h->restricted += filters_elements(&n->lease);
+	r->restricted += filters_elements(&n->lease);
+	if (lease_is_pinhole(&n->lease))
+		r->pinholes++;
 }
 
 static void book_leave(struct registry *r, uint32_t id)
@@ -161,10 +162,10 @@ static void book_leave(struct registry *r, uint32_t id)
 	r->table.count--;
 	if (counts(&n->lease))
 		h->leases--;
-	if (n->lease.remote_len) {
-		h->restricted--;
-		r->restricted--;
-	}
+	h->restricted -= filters_elements(&n->lease);
+	r->restricted -= filters_elements(&n->lease);
+	if (lease_is_pinhole(&n->lease))
+		r->pinholes--;
 }
 
 /* Another state; the rings follow. */
@@ -172,11 +173,14 @@ static void book_set(struct registry *r, uint32_t id, const struct lease *l)
 {
 	struct lease_node *n = node_of(r, id);
 	bool moves = !same_inside(&n->lease, l) || n->lease.twin != l->twin;
+	uint32_t more = filters_elements(l) - filters_elements(&n->lease);
 
 	assert(lease_same_key(&n->lease, l) && n->lease.origin == l->origin);
 	if (moves)
 		table_ring_unlink(&r->table, id);
 	n->lease = *l;
+	hosts_at(&r->hosts, n->host)->restricted += more;
+	r->restricted += more;
 	if (moves)
 		table_ring_link(&r->table, id);
 	table_list(&r->table, id, table_shows(l));
@@ -266,8 +270,7 @@ void book_end(struct registry *r, uint32_t id, enum lease_end end, uint32_t who,
 static uint32_t book_find(const struct registry *r, const struct lease_change *step)
 {
 	const struct lease *l = step->has ? &step->after : &step->before;
-	uint32_t id = table_find(&r->table, l->protocol, l->ext_port, &l->remote,
-				 l->remote_len);
+	uint32_t id = table_find_same(&r->table, l);
 
 	assert(id);
 	return id;
@@ -288,13 +291,13 @@ void registry_confirm(struct registry *r, const struct lease_change *step)
 	const struct lease *l = &n->lease;
 
 	book_unstep(r, n, step);
-	if (!step->had)
+	if (!step->had && !lease_is_pinhole(l))
 		released_del(&r->released, l->protocol, l->ext_port);
 	if (!step->has) {
 		uint32_t host = n->host;
 		uint8_t protocol = l->protocol;
 		uint16_t port = l->ext_port;
-		/* Of a trigger's the next in line waits for it. */
+		/* Of a trigger's the next in line waits for it; a pinhole's is its own. */
 		bool hold = counts(l) && table_shows(l);
 
 		hosts_ref(&r->hosts, host);

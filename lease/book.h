@@ -21,8 +21,9 @@ struct registry {
 	struct pending pending;
 	struct deadlines deadlines;
 	struct allocator allocator;
-	uint32_t restricted; /* leases with a remote prefix */
-	uint64_t now_ms;     /* the latest that was said */
+	uint32_t restricted; /* elements of restricted leases */
+	uint32_t pinholes;
+	uint64_t now_ms; /* the latest that was said */
 };
 
 /* Room for `steps` steps, so that the calls below cannot fail. -ENOMEM. */

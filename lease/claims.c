@@ -35,12 +35,10 @@ uint32_t claim_granted(const struct lease_policy *p, const struct lease_request 
 	return clamp_u32(asked, 1, CLAIM_WEEK_S);
 }
 
-/* UPnP's description is part of what it sets, an empty one too (WANIPConnection:2 2.5.16);
- * the others replace it only if they bring one (RFC 7220 section 3). */
+/* Without the flag it stays what it was: RFC 7220 section 3, a renewal need not repeat it. */
 static void claim_describe(struct lease *l, const struct lease_request *req)
 {
-	if (req->description[0] == '\0' &&
-	    (req->by != LEASE_BY_UPNP || l->claims != 1U << req->by))
+	if (!(req->flags & LEASE_DESCRIBE))
 		return;
 	memset(l->description, 0, sizeof(l->description));
 	memcpy(l->description, req->description,

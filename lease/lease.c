@@ -20,6 +20,10 @@ const char *lease_end_name(enum lease_end end)
 
 bool lease_same_key(const struct lease *a, const struct lease *b)
 {
+	bool pinhole = lease_is_pinhole(a);
+
 	return a->protocol == b->protocol && a->ext_port == b->ext_port &&
-	       a->remote_len == b->remote_len && addr_equal(&a->remote, &b->remote);
+	       a->remote_len == b->remote_len && addr_equal(&a->remote, &b->remote) &&
+	       pinhole == lease_is_pinhole(b) &&
+	       (!pinhole || addr_equal(&a->internal, &b->internal));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A lease: one external port that leads to one inside address and port, and the claims that
- * keep it. The public header of lease/. Knows nothing of sockets, nftables or clocks:
+ * keep it. One of an IPv6 host is a pinhole: its external address and port are the inside
+ * ones, and the inside address belongs to its key. The public header of lease/. Knows nothing of sockets, nftables or clocks:
  * times are milliseconds of CLOCK_BOOTTIME that callers pass.
  */
 #pragma once
@@ -25,6 +26,10 @@ struct lease {
 	uint16_t ext_port;
 	uint8_t remote_len; /* 0: everybody may come in */
 	struct in6_addr remote;
+
+	/* Besides the key: who may come in. None: everybody (of `remote`). */
+	uint8_t n_filters;
+	struct lease_filter filters[LEASE_FILTERS_MAX];
 
 	/* Owner. */
 	uint16_t int_port;
@@ -68,5 +73,11 @@ struct lease_change {
 /* "deleted", "expired", "policy". */
 const char *lease_end_name(enum lease_end end);
 
-/* Same key: protocol, external port, remote. */
+/* Is it a pinhole: of an IPv6 host, without translation? */
+static inline bool lease_is_pinhole(const struct lease *l)
+{
+	return !IN6_IS_ADDR_V4MAPPED(&l->internal);
+}
+
+/* Same key: protocol, external port, remote; of pinholes also the inside address. */
 bool lease_same_key(const struct lease *a, const struct lease *b);

@@ -6,6 +6,7 @@ liblease_a_SOURCES = \
 	lease/book.c lease/book.h \
 	lease/claims.c lease/claims.h \
 	lease/deadlines.c lease/deadlines.h \
+	lease/filters.c lease/filters.h \
 	lease/hash.h \
 	lease/hosts.c lease/hosts.h \
 	lease/lease.c lease/lease.h \
@@ -49,3 +50,13 @@ check_PROGRAMS += tests/unit/test_registry_model
 tests_unit_test_registry_model_SOURCES = tests/unit/test_registry_model.c tests/unit/registry_rig.h
 tests_unit_test_registry_model_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_registry_model_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_filters
+tests_unit_test_filters_SOURCES = tests/unit/test_filters.c tests/unit/registry_rig.h
+tests_unit_test_filters_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_filters_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_pinholes
+tests_unit_test_pinholes_SOURCES = tests/unit/test_pinholes.c tests/unit/registry_rig.h
+tests_unit_test_pinholes_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_pinholes_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)

@@ -6,25 +6,49 @@
 #define POLICY_V4_BITS 96 /* of ::ffff:0:0/96 */
 #define POLICY_FIRST_PORT 1024
 
+bool policy_owns(const struct lease_request *req)
+{
+	return req->op == LEASE_OP_MAP || req->op == LEASE_OP_UNMAP ||
+	       req->op == LEASE_OP_UNMAP_ALL;
+}
+
 bool policy_privileged(int lan, const struct lease_request *req)
 {
 	return lan < 0 && (req->by == LEASE_BY_ADMIN || req->by == LEASE_BY_STATIC);
 }
 
-/* Neither none, multicast, reserved, loopback nor everybody. */
+/* fc00::/7, which is not to cross the WAN (RFC 6092 REC-7). */
+static bool policy_is_ula(const struct in6_addr *a)
+{
+	return (a->s6_addr[0] & 0xfe) == 0xfc;
+}
+
+/* An address of one host: of IPv4 neither none, multicast, reserved, loopback nor everybody;
+ * of IPv6 global unicast, which is 2000::/3, or unique local. Link-local ones lead nowhere
+ * from outside and mean nothing without an interface. */
 static bool policy_unicast(const struct in6_addr *a)
 {
 	uint8_t first = a->s6_addr[12];
 
-	return addr_is_v4(a) && first != 0 && first != 127 && first < 224;
+	if (!addr_is_v4(a))
+		return (a->s6_addr[0] & 0xe0) == 0x20 || policy_is_ula(a);
+	return first != 0 && first != 127 && first < 224;
 }
 
-/* The first and the last address of a network are nobody's, but for /31 and /32 (RFC 3021). */
+/* The first and the last address of a network are nobody's, but for /31 and /32 (RFC 3021);
+ * of IPv6 the first is the routers' anycast address (RFC 4291 section 2.6.1). */
 static bool policy_is_edge(const struct prefix *net, const struct in6_addr *a)
 {
 	unsigned int host_bits = 128U - net->len;
 	uint32_t mask, host;
 
+	if (!addr_is_v4(a)) {
+		struct in6_addr first = *a;
+
+		for (unsigned int bit = net->len; bit < 128; bit++)
+			first.s6_addr[bit / 8] &= (uint8_t) ~(0x80 >> (bit % 8));
+		return host_bits >= 2 && addr_equal(&first, a);
+	}
 	if (net->len < POLICY_V4_BITS || host_bits < 2)
 		return false;
 	mask = host_bits == 32 ? UINT32_MAX : (1U << host_bits) - 1;
@@ -51,15 +75,24 @@ enum lease_reason policy_internal(const struct lease_policy *p, const struct in6
 {
 	for (size_t i = 0; i < LEASE_LANS_MAX; i++)
 		if (policy_lan_has(&p->lan[i], a))
-			return LEASE_OK;
+			return policy_is_ula(a) ? LEASE_ACCESS : LEASE_OK;
 	return LEASE_NOT_LAN;
+}
+
+/* RFC 6887 section 13.1: on behalf of a host of the same LAN, where the admin says so. */
+static bool policy_third_party(const struct lease_lan *lan,
+			       const struct lease_request *req)
+{
+	for (size_t i = 0; i < lan->n_third; i++)
+		if (prefix_has(&lan->third[i], &req->client))
+			return policy_lan_has(lan, &req->internal);
+	return false;
 }
 
 enum lease_reason policy_host(const struct lease_policy *p, int lan,
 			      const struct lease_request *req)
 {
-	bool owns = req->op == LEASE_OP_MAP || req->op == LEASE_OP_UNMAP ||
-		    req->op == LEASE_OP_UNMAP_ALL;
+	bool owns = policy_owns(req);
 
 	if (policy_privileged(lan, req)) {
 		if (req->op != LEASE_OP_MAP)
@@ -72,8 +105,11 @@ enum lease_reason policy_host(const struct lease_policy *p, int lan,
 	if (lan < 0 || lan >= LEASE_LANS_MAX ||
 	    !policy_lan_has(&p->lan[lan], &req->client))
 		return LEASE_NOT_LAN;
-	if (owns && !addr_equal(&req->client, &req->internal))
+	if (owns && !addr_equal(&req->client, &req->internal) &&
+	    !policy_third_party(&p->lan[lan], req))
 		return LEASE_THIRD_PARTY;
+	if (req->op == LEASE_OP_MAP && policy_is_ula(&req->internal))
+		return LEASE_ACCESS;
 	/* The admin's name in the mouth of a host. */
 	return req->by == LEASE_BY_ADMIN || req->by == LEASE_BY_STATIC ? LEASE_ACCESS
 								       : LEASE_OK;
@@ -91,9 +127,16 @@ const struct portset *policy_reserved(const struct lease_policy *p, uint8_t prot
 }
 
 static enum lease_reason policy_in_use(const struct lease_policy *p, uint8_t protocol,
-				       uint16_t port)
+				       uint16_t port, const struct in6_addr *internal)
 {
-	return p->in_use ? p->in_use(p->in_use_arg, protocol, port) : LEASE_OK;
+	return p->in_use ? p->in_use(p->in_use_arg, protocol, port, internal) : LEASE_OK;
+}
+
+/* Whose exact port is given even while flows of another host leave from it: they are cut
+ * (opennat.md 8.2). */
+static bool policy_cuts(enum lease_by by)
+{
+	return by == LEASE_BY_UPNP || by == LEASE_BY_ADMIN || by == LEASE_BY_STATIC;
 }
 
 enum lease_reason policy_int_port(const struct lease_policy *p, enum lease_by by,
@@ -120,7 +163,8 @@ enum lease_reason policy_int_port(const struct lease_policy *p, enum lease_by by
 }
 
 enum lease_reason policy_ext_port(const struct lease_policy *p, enum lease_by by,
-				  uint8_t protocol, uint16_t port)
+				  uint8_t protocol, uint16_t port,
+				  const struct in6_addr *internal)
 {
 	enum lease_reason used;
 
@@ -128,8 +172,8 @@ enum lease_reason policy_ext_port(const struct lease_policy *p, enum lease_by by
 		return LEASE_PORT;
 	if (by == LEASE_BY_STATIC) {
 		/* Its own forward is what the callback tells of. */
-		used = policy_in_use(p, protocol, port);
-		return used == LEASE_STATIC ? LEASE_OK : used;
+		used = policy_in_use(p, protocol, port, internal);
+		return used == LEASE_ROUTER ? used : LEASE_OK;
 	}
 	if (by != LEASE_BY_ADMIN) {
 		/* Triggers may open what the reserved list leaves out below 1024. */
@@ -138,23 +182,40 @@ enum lease_reason policy_ext_port(const struct lease_policy *p, enum lease_by by
 		if (portset_has(policy_reserved(p, protocol), port))
 			return LEASE_RESERVED;
 	}
-	return policy_in_use(p, protocol, port);
+	used = policy_in_use(p, protocol, port, internal);
+	return used == LEASE_TAKEN && policy_cuts(by) ? LEASE_OK : used;
 }
 
-bool policy_may_choose(const struct lease_policy *p, uint8_t protocol, uint16_t port)
+/* A pinhole leads past the router, so its own ports are no matter, but the reserved list is
+ * for every path. */
+enum lease_reason policy_pinhole(const struct lease_policy *p, enum lease_by by,
+				 uint8_t protocol, uint16_t port)
+{
+	bool admin = by == LEASE_BY_ADMIN || by == LEASE_BY_STATIC;
+	enum lease_reason reason = policy_int_port(p, by, protocol, port);
+
+	if (!reason && !admin && portset_has(policy_reserved(p, protocol), port))
+		reason = LEASE_RESERVED;
+	return reason;
+}
+
+bool policy_may_choose(const struct lease_policy *p, uint8_t protocol, uint16_t port,
+		       const struct in6_addr *internal)
 {
 	return port >= POLICY_FIRST_PORT &&
 	       !portset_has(policy_reserved(p, protocol), port) &&
-	       policy_in_use(p, protocol, port) == LEASE_OK;
+	       policy_in_use(p, protocol, port, internal) == LEASE_OK;
 }
 
-enum lease_reason policy_remote(struct in6_addr *remote, uint8_t *len)
+enum lease_reason policy_remote(struct in6_addr *remote, uint8_t *len, bool v6)
 {
+	uint8_t least = v6 ? 0 : POLICY_V4_BITS;
 	size_t whole = *len / 8;
 
-	if (*len && (*len < POLICY_V4_BITS || *len > 128 || !addr_is_v4(remote)))
+	if (*len && (*len < least || *len > 128 ||
+		     v6 == (addr_is_v4(remote) && *len >= POLICY_V4_BITS)))
 		return LEASE_REMOTE;
-	if (*len <= POLICY_V4_BITS) {
+	if (*len <= least) {
 		*remote = (struct in6_addr)IN6ADDR_ANY_INIT;
 		*len = 0;
 		return LEASE_OK;

@@ -10,8 +10,12 @@
 /* The admin and the static forwards of the configuration, not a host. */
 bool policy_privileged(int lan, const struct lease_request *req);
 
-/* May this host ask, and for that inside address? Unicast IPv4, in a network of that LAN, not
- * the router's own; towards itself. */
+/* Is the request about the leases of its inside address? */
+bool policy_owns(const struct lease_request *req);
+
+/* May this host ask, and for that inside address? Unicast, in a network of that LAN, not the
+ * router's own; towards itself, or where third parties are allowed. LEASE_ACCESS also for a
+ * unique local address (RFC 4193), which cannot be reached from outside. */
 enum lease_reason policy_host(const struct lease_policy *p, int lan,
 			      const struct lease_request *req);
 /* The same for a lease that is there already: on any LAN. */
@@ -24,13 +28,18 @@ enum lease_reason policy_protocol(uint8_t protocol);
  * for that too). */
 enum lease_reason policy_int_port(const struct lease_policy *p, enum lease_by by,
 				  uint8_t protocol, uint16_t port);
-/* That external port and no other. */
+/* That external port and no other, for that inside host. */
 enum lease_reason policy_ext_port(const struct lease_policy *p, enum lease_by by,
-				  uint8_t protocol, uint16_t port);
-/* Could the server choose that port for a host? */
-bool policy_may_choose(const struct lease_policy *p, uint8_t protocol, uint16_t port);
+				  uint8_t protocol, uint16_t port,
+				  const struct in6_addr *internal);
+/* That port of an IPv6 host, inside and outside. */
+enum lease_reason policy_pinhole(const struct lease_policy *p, enum lease_by by,
+				 uint8_t protocol, uint16_t port);
+/* Could the server choose that port for that inside host? */
+bool policy_may_choose(const struct lease_policy *p, uint8_t protocol, uint16_t port,
+		       const struct in6_addr *internal);
 const struct portset *policy_reserved(const struct lease_policy *p, uint8_t protocol);
 
 /* Brings a remote prefix to its only form: host bits zero, "everybody" as :: with length 0.
- * LEASE_REMOTE: not IPv4. */
-enum lease_reason policy_remote(struct in6_addr *remote, uint8_t *len);
+ * LEASE_REMOTE: not of that family. */
+enum lease_reason policy_remote(struct in6_addr *remote, uint8_t *len, bool v6);

@@ -7,6 +7,7 @@
 
 #include "lease/book.h"
 #include "lease/claims.h"
+#include "lease/filters.h"
 #include "lease/policy.h"
 #include "lease/restrict.h"
 
@@ -29,6 +30,7 @@ struct registry *registry_new(const struct lease_policy *policy)
 	}
 	r->allocator = (struct allocator){.table = &r->table,
 					  .released = &r->released,
+					  .hosts = &r->hosts,
 					  .policy = policy,
 					  .seed = policy->seed ^ 4};
 	return r;
@@ -132,11 +134,17 @@ static enum lease_reason adopt_judge(const struct registry *r, const struct leas
 		by = LEASE_BY_ADMIN;
 	if (!reason && by != LEASE_BY_STATIC)
 		reason = policy_internal(r->policy, &l->internal);
+	if (!reason && lease_is_pinhole(l))
+		return l->ext_port != l->int_port || !l->enabled
+			       ? LEASE_PORT
+			       : policy_pinhole(r->policy, by, l->protocol, l->int_port);
 	if (!reason)
 		reason = policy_int_port(r->policy, by, l->protocol, l->int_port);
 	if (!reason)
-		reason = policy_ext_port(r->policy, by, l->protocol, l->ext_port);
-	return reason;
+		reason = policy_ext_port(r->policy, by, l->protocol, l->ext_port,
+					 &l->internal);
+	/* It has the port already, whatever flows of others there were before. */
+	return reason == LEASE_TAKEN ? LEASE_OK : reason;
 }
 
 enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
@@ -152,7 +160,9 @@ enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
 		return LEASE_NOT_FOUND;
 	reason = adopt_judge(r, &l);
 	if (!reason)
-		reason = policy_remote(&l.remote, &l.remote_len);
+		reason = policy_remote(&l.remote, &l.remote_len, lease_is_pinhole(&l));
+	if (!reason)
+		reason = filters_check(&l);
 	if (reason)
 		return reason;
 	adopt_times(&l, now_ms);
@@ -161,7 +171,7 @@ enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
 	host = hosts_get(&r->hosts, &l.internal);
 	if (!host)
 		return LEASE_QUOTA_TABLE;
-	reason = restrict_quota(r, host, l.origin, l.remote_len);
+	reason = restrict_quota(r, host, &l);
 	if (!reason)
 		reason = restrict_port(r, host, &l);
 	if (reason)
@@ -170,9 +180,9 @@ enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
 	if (!id)
 		return LEASE_QUOTA_TABLE;
 	head = table_ring(&r->table, l.protocol, &l.internal, l.int_port);
-	l.twin = !head;
+	l.twin = !head && !lease_is_pinhole(&l);
 	book_grant(r, id, &l, host, 0, NULL);
-	if (head && found->twin)
+	if (head && found->twin && !lease_is_pinhole(&l))
 		book_give_twin(r, id); /* the one without was only in its place */
 	return LEASE_OK;
 }
@@ -195,23 +205,46 @@ const struct lease *registry_find(const struct registry *r, uint8_t protocol,
 	const struct lease_node *n;
 	uint32_t id;
 
-	if (policy_protocol(protocol) || policy_remote(&prefix, &remote_len))
+	if (policy_protocol(protocol) || policy_remote(&prefix, &remote_len, false))
 		return NULL;
 	id = table_find(&r->table, protocol, ext_port, &prefix, remote_len);
 	n = id ? table_node(&r->table, id) : NULL;
 	return n && !n->gone ? &n->lease : NULL;
 }
 
+const struct lease *registry_find_pinhole(const struct registry *r, uint8_t protocol,
+					  const struct in6_addr *internal,
+					  uint16_t int_port,
+					  const struct in6_addr *remote,
+					  uint8_t remote_len)
+{
+	struct in6_addr prefix = *remote;
+	const struct lease_node *n;
+	uint32_t id;
+
+	if (policy_protocol(protocol) || addr_is_v4(internal) ||
+	    policy_remote(&prefix, &remote_len, true))
+		return NULL;
+	id = table_find_pinhole(&r->table, protocol, internal, int_port, &prefix,
+				remote_len);
+	n = id ? table_node(&r->table, id) : NULL;
+	return n && !n->gone ? &n->lease : NULL;
+}
+
+static void each_of_chain(const struct registry *r, uint32_t id,
+			  void (*each)(void *arg, const struct lease *l), void *arg)
+{
+	for (; id; id = table_node(&r->table, id)->port_next)
+		if (!table_node(&r->table, id)->gone)
+			each(arg, &table_node(&r->table, id)->lease);
+}
+
 void registry_each(const struct registry *r,
 		   void (*each)(void *arg, const struct lease *l), void *arg)
 {
-	for (size_t port = 1; port < 65536; port++) {
-		for (unsigned int p = 0; p < 2; p++) {
-			uint32_t id = r->table.port[p][port];
-
-			for (; id; id = table_node(&r->table, id)->port_next)
-				if (!table_node(&r->table, id)->gone)
-					each(arg, &table_node(&r->table, id)->lease);
-		}
-	}
+	for (size_t port = 1; port < TABLE_PORTS; port++)
+		for (unsigned int p = 0; p < 2; p++)
+			each_of_chain(r, r->table.port[p][port], each, arg);
+	for (size_t i = 0; r->table.n_pinholes && i < TABLE_PORTS; i++)
+		each_of_chain(r, r->table.pinhole[i], each, arg);
 }

@@ -22,6 +22,9 @@ struct lease_lan {
 	struct prefix nets[LEASE_LAN_NETS]; /* its networks; a client must lie in one */
 	size_t n_own;
 	struct in6_addr own[LEASE_LAN_NETS]; /* the router's own addresses there */
+	size_t n_third;
+	struct prefix
+		third[LEASE_LAN_NETS]; /* hosts that may ask for others of this LAN */
 };
 
 struct lease_policy {
@@ -34,10 +37,17 @@ struct lease_policy {
 	struct portset reserved_tcp;
 	struct portset reserved_udp;
 	struct lease_lan lan[LEASE_LANS_MAX];
-	/* Does the router itself, or a static forward, use that port? LEASE_OK, LEASE_ROUTER or
-	 * LEASE_STATIC. NULL: neither. */
-	enum lease_reason (*in_use)(void *arg, uint8_t protocol, uint16_t port);
-	void *in_use_arg;
+	bool nonce_same_source; /* a new nonce from the lease's own host takes it over */
+	/* Is that port free for that inside host? LEASE_OK; LEASE_ROUTER, LEASE_STATIC: never;
+	 * LEASE_TAKEN: flows of another host leave from it now, so it is not chosen, nor given
+	 * with PREFER_FAILURE; UPnP's exact request gets it all the same. NULL: all are free. */
+	enum lease_reason (*in_use)(void *arg, uint8_t protocol, uint16_t port,
+				    const struct in6_addr *internal);
+	/* Do flows of that inside host leave from that external port now? Then a mapping of the
+	 * inside port gets it, whatever is suggested (RFC 6886 3.3, RFC 6887 11.3). NULL: no. */
+	bool (*flows)(void *arg, uint8_t protocol, uint16_t port,
+		      const struct in6_addr *internal);
+	void *in_use_arg; /* of both */
 	/* The seed of port choice and hash tables; random, so that both are hard to guess. */
 	uint64_t seed;
 };
@@ -97,6 +107,12 @@ size_t registry_listed(const struct registry *r);
 const struct lease *registry_find(const struct registry *r, uint8_t protocol,
 				  uint16_t ext_port, const struct in6_addr *remote,
 				  uint8_t remote_len);
+/* The pinhole of that inside address and port, or NULL. */
+const struct lease *registry_find_pinhole(const struct registry *r, uint8_t protocol,
+					  const struct in6_addr *internal,
+					  uint16_t int_port,
+					  const struct in6_addr *remote,
+					  uint8_t remote_len);
 /* Calls `each` for every lease, in no order; it must not change the book. */
 void registry_each(const struct registry *r,
 		   void (*each)(void *arg, const struct lease *l), void *arg);

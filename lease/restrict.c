@@ -2,49 +2,76 @@
 #include "lease/restrict.h"
 
 #include "lease/claims.h"
+#include "lease/filters.h"
+
+bool restrict_elements(const struct registry *r, uint32_t host, uint32_t more)
+{
+	return hosts_at(&r->hosts, host)->restricted + more <= RESTRICTED_PER_HOST &&
+	       r->restricted + more <= RESTRICTED_MAX;
+}
 
 enum lease_reason restrict_quota(const struct registry *r, uint32_t host,
-				 enum lease_by origin, uint8_t remote_len)
+				 const struct lease *l)
 {
 	const struct host *h = hosts_at(&r->hosts, host);
+	uint32_t elements = filters_elements(l);
 
-	if (origin != LEASE_BY_ADMIN && origin != LEASE_BY_STATIC) {
+	if (l->origin != LEASE_BY_ADMIN && l->origin != LEASE_BY_STATIC) {
 		if (h->leases >= r->policy->per_host)
 			return LEASE_QUOTA_HOST;
-		if (r->table.count >= r->policy->max_leases)
+		if (r->table.count >= r->policy->max_leases ||
+		    (lease_is_pinhole(l) &&
+		     r->pinholes >= (r->policy->max_leases + 1) / 2))
 			return LEASE_QUOTA_TABLE;
 	}
-	if (remote_len &&
-	    (h->restricted >= RESTRICTED_PER_HOST || r->restricted >= RESTRICTED_MAX))
-		return LEASE_REMOTE;
+	if (elements && !restrict_elements(r, host, elements))
+		return l->n_filters ? LEASE_FILTERS : LEASE_REMOTE;
 	return LEASE_OK;
 }
 
-static bool overlap(const struct lease *a, const struct lease *b)
+/* Is it on the port of `l`? A bucket of pinholes may hold others. */
+static bool same_port(const struct lease *a, const struct lease *l)
 {
-	const struct lease *wide = a->remote_len < b->remote_len ? a : b;
-	struct prefix p = {wide->remote, wide->remote_len};
+	return !lease_is_pinhole(l) ||
+	       (a->protocol == l->protocol && a->int_port == l->int_port &&
+		addr_equal(&a->internal, &l->internal));
+}
 
-	return prefix_has(&p, wide == a ? &b->remote : &a->remote);
+bool restrict_overlap(const struct registry *r, const struct lease *l)
+{
+	uint32_t id = table_first_like(&r->table, l);
+
+	for (; id; id = table_node(&r->table, id)->port_next) {
+		const struct lease *other = &table_node(&r->table, id)->lease;
+
+		if (same_port(other, l) && !lease_same_key(other, l) &&
+		    filters_overlap(other, l))
+			return true;
+	}
+	return false;
 }
 
 enum lease_reason restrict_port(const struct registry *r, uint32_t host,
 				const struct lease *l)
 {
-	uint32_t owner = released_host(&r->released, l->protocol, l->ext_port);
-	uint32_t id = table_port_first(&r->table, l->protocol, l->ext_port);
+	uint32_t owner = lease_is_pinhole(l)
+				 ? 0
+				 : released_host(&r->released, l->protocol, l->ext_port);
+	uint32_t id = table_first_like(&r->table, l);
 
 	for (; id; id = table_node(&r->table, id)->port_next) {
 		const struct lease_node *n = table_node(&r->table, id);
 
+		if (!same_port(&n->lease, l))
+			continue;
 		if (claim_has(&n->lease, LEASE_BY_STATIC))
 			return LEASE_STATIC;
 		if (n->host != host)
 			return LEASE_TAKEN;
 		if (lease_same_key(&n->lease, l))
 			return LEASE_TAKEN;
-		if (n->lease.remote_len && l->remote_len && overlap(&n->lease, l))
-			return LEASE_REMOTE;
+		if (filters_overlap(&n->lease, l))
+			return l->n_filters ? LEASE_FILTERS : LEASE_REMOTE;
 	}
 	if (owner && owner != host && !claim_has(l, LEASE_BY_ADMIN) &&
 	    !claim_has(l, LEASE_BY_STATIC))

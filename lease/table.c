@@ -9,7 +9,6 @@
 #include "base/addr.h"
 #include "lease/hash.h"
 
-#define TABLE_PORTS 65536
 #define TABLE_CHUNK 256
 #define TABLE_BUCKETS 131072 /* untouched pages of calloc() cost nothing */
 
@@ -19,7 +18,8 @@ int table_init(struct lease_table *t, uint64_t seed)
 	t->port[0] = calloc(TABLE_PORTS, sizeof(*t->port[0]));
 	t->port[1] = calloc(TABLE_PORTS, sizeof(*t->port[1]));
 	t->bucket = calloc(TABLE_BUCKETS, sizeof(*t->bucket));
-	if (t->port[0] && t->port[1] && t->bucket)
+	t->pinhole = calloc(TABLE_PORTS, sizeof(*t->pinhole));
+	if (t->port[0] && t->port[1] && t->bucket && t->pinhole)
 		return 0;
 	table_fini(t);
 	return -ENOMEM;
@@ -33,6 +33,7 @@ void table_fini(struct lease_table *t)
 	free(t->port[0]);
 	free(t->port[1]);
 	free(t->bucket);
+	free(t->pinhole);
 	free(t->listing);
 	*t = (struct lease_table){0};
 }
@@ -107,29 +108,57 @@ uint32_t table_port_first(const struct lease_table *t, uint8_t protocol, uint16_
 	return *table_port_slot(t, protocol, port);
 }
 
+static uint32_t *table_pinhole_slot(const struct lease_table *t, uint8_t protocol,
+				    const struct in6_addr *internal, uint16_t port)
+{
+	uint64_t beside = (uint64_t)protocol << 16 | port;
+
+	return &t->pinhole[hash_addr(~t->seed, internal, beside) % TABLE_PORTS];
+}
+
+/* Where the chain of that lease begins. */
+static uint32_t *table_slot(const struct lease_table *t, const struct lease *l)
+{
+	return lease_is_pinhole(l)
+		       ? table_pinhole_slot(t, l->protocol, &l->internal, l->int_port)
+		       : table_port_slot(t, l->protocol, l->ext_port);
+}
+
+uint32_t table_first_like(const struct lease_table *t, const struct lease *l)
+{
+	return *table_slot(t, l);
+}
+
 void table_port_link(struct lease_table *t, uint32_t id)
 {
 	struct lease_node *n = table_node(t, id);
-	uint32_t *slot = table_port_slot(t, n->lease.protocol, n->lease.ext_port);
+	const struct lease *l = &n->lease;
+	uint32_t *slot = table_slot(t, l);
 
 	n->port_next = *slot;
 	*slot = id;
-	portset_add(&t->busy[protocol_index(n->lease.protocol)], n->lease.ext_port,
-		    n->lease.ext_port);
+	if (lease_is_pinhole(l))
+		t->n_pinholes++;
+	else
+		portset_add(&t->busy[protocol_index(l->protocol)], l->ext_port,
+			    l->ext_port);
 }
 
 void table_port_unlink(struct lease_table *t, uint32_t id)
 {
 	struct lease_node *n = table_node(t, id);
-	uint32_t *first = table_port_slot(t, n->lease.protocol, n->lease.ext_port);
+	const struct lease *l = &n->lease;
+	uint32_t *first = table_slot(t, l);
 	uint32_t *slot = first;
 
 	while (*slot != id)
 		slot = &table_node(t, *slot)->port_next;
 	*slot = n->port_next;
-	if (!*first)
-		portset_del(&t->busy[protocol_index(n->lease.protocol)],
-			    n->lease.ext_port, n->lease.ext_port);
+	if (lease_is_pinhole(l))
+		t->n_pinholes--;
+	else if (!*first)
+		portset_del(&t->busy[protocol_index(l->protocol)], l->ext_port,
+			    l->ext_port);
 }
 
 uint32_t table_find(const struct lease_table *t, uint8_t protocol, uint16_t port,
@@ -146,6 +175,33 @@ uint32_t table_find(const struct lease_table *t, uint8_t protocol, uint16_t port
 		id = n->port_next;
 	}
 	return id;
+}
+
+uint32_t table_find_pinhole(const struct lease_table *t, uint8_t protocol,
+			    const struct in6_addr *internal, uint16_t port,
+			    const struct in6_addr *remote, uint8_t remote_len)
+{
+	uint32_t id = *table_pinhole_slot(t, protocol, internal, port);
+
+	while (id) {
+		const struct lease *l = &table_node(t, id)->lease;
+
+		if (l->protocol == protocol && l->int_port == port &&
+		    addr_equal(&l->internal, internal) && l->remote_len == remote_len &&
+		    addr_equal(&l->remote, remote))
+			break;
+		id = table_node(t, id)->port_next;
+	}
+	return id;
+}
+
+uint32_t table_find_same(const struct lease_table *t, const struct lease *l)
+{
+	return lease_is_pinhole(l)
+		       ? table_find_pinhole(t, l->protocol, &l->internal, l->int_port,
+					    &l->remote, l->remote_len)
+		       : table_find(t, l->protocol, l->ext_port, &l->remote,
+				    l->remote_len);
 }
 
 static uint32_t *table_bucket(const struct lease_table *t, uint8_t protocol,
@@ -222,9 +278,15 @@ void table_ring_unlink(struct lease_table *t, uint32_t id)
 	table_node(t, n->ring_prev)->ring_next = n->ring_next;
 }
 
+bool table_hides(const struct lease *l)
+{
+	return (l->claims & ~(1U << LEASE_BY_TRIGGER | 1U << LEASE_BY_OPEN_NAT)) == 0;
+}
+
+/* UPnP's lists of port mappings have no place for an IPv6 address. */
 bool table_shows(const struct lease *l)
 {
-	return (l->claims & ~(1U << LEASE_BY_TRIGGER | 1U << LEASE_BY_OPEN_NAT)) != 0;
+	return !table_hides(l) && !lease_is_pinhole(l);
 }
 
 void table_list(struct lease_table *t, uint32_t id, bool shown)

@@ -14,9 +14,12 @@
 #include "base/portset.h"
 #include "lease/lease.h"
 
+#define TABLE_PORTS 65536
+
 struct lease_node {
 	struct lease lease;
-	uint32_t port_next;   /* same protocol and external port, other remote */
+	/* Same protocol and external port, other remote; of pinholes: same bucket. */
+	uint32_t port_next;
 	uint32_t bucket_next; /* of a ring's head: the next head in its bucket */
 	uint32_t ring_next;   /* same protocol, inside address and port: a ring ... */
 	uint32_t ring_prev;   /* ... whose head has the twin */
@@ -36,7 +39,11 @@ struct lease_table {
 	uint64_t seed;
 	uint32_t *port[2];      /* by protocol and port: the first lease there */
 	struct portset busy[2]; /* the same as bits */
-	uint32_t *bucket;       /* heads of rings */
+	/* Pinholes take no external port of the router's: a hash of TABLE_PORTS buckets by
+	 * protocol, inside address and port stands in for `port`. */
+	uint32_t *pinhole;
+	uint32_t n_pinholes; /* in it, gone ones too */
+	uint32_t *bucket;    /* heads of rings */
 	uint32_t *listing;
 	size_t n_listed;
 };
@@ -58,7 +65,7 @@ void table_free(struct lease_table *t, uint32_t id);
 size_t table_room(const struct lease_table *t);
 struct lease_node *table_node(const struct lease_table *t, uint32_t id);
 
-/* Takes the external port of node->lease, and gives it back. */
+/* Takes the external port of node->lease, and gives it back; of a pinhole the inside one. */
 void table_port_link(struct lease_table *t, uint32_t id);
 void table_port_unlink(struct lease_table *t, uint32_t id);
 /* The first lease on a port (the others by port_next), gone ones too. */
@@ -66,6 +73,13 @@ uint32_t table_port_first(const struct lease_table *t, uint8_t protocol, uint16_
 /* The lease of that key, gone ones too. */
 uint32_t table_find(const struct lease_table *t, uint8_t protocol, uint16_t port,
 		    const struct in6_addr *remote, uint8_t remote_len);
+uint32_t table_find_pinhole(const struct lease_table *t, uint8_t protocol,
+			    const struct in6_addr *internal, uint16_t port,
+			    const struct in6_addr *remote, uint8_t remote_len);
+/* The lease of the same key as this one, of either kind. */
+uint32_t table_find_same(const struct lease_table *t, const struct lease *l);
+/* Where leases of the same key but for the remote hang, perhaps among others. */
+uint32_t table_first_like(const struct lease_table *t, const struct lease *l);
 
 /* Into the ring of its inside address and port: first if it has the twin or nobody else is
  * there, else last. Unlinking the head makes the next one head. */
@@ -75,6 +89,9 @@ void table_ring_unlink(struct lease_table *t, uint32_t id);
 uint32_t table_ring(const struct lease_table *t, uint8_t protocol,
 		    const struct in6_addr *internal, uint16_t int_port);
 
-/* Listings show all but what triggers and open-nat alone keep; call when claims changed. */
+/* Listings show all but pinholes and what triggers and open-nat alone keep; call when claims
+ * changed. */
 void table_list(struct lease_table *t, uint32_t id, bool shown);
 bool table_shows(const struct lease *l);
+/* Do triggers and open-nat alone keep it? */
+bool table_hides(const struct lease *l);

@@ -8,9 +8,7 @@
 
 #define PCP_DESCRIPTION_MAX 1016 /* RFC 7220 section 2 */
 
-/* Section 7.3: no success reply of ours can pass the limit, so none needs that check. */
-static_assert(PCP_MAP_LEN + 4 + 4 + LEASE_DESCRIPTION_MAX <= PCP_MAX_LEN,
-	      "a MAP reply with all its options fits");
+#define PCP_DESCRIPTION_ROOM (4 + LEASE_DESCRIPTION_MAX) /* in a reply, at most */
 
 struct pcp_option {
 	uint8_t code;
@@ -84,9 +82,90 @@ static void pcp_take_description(struct pcp_request *req, const struct pcp_optio
 	req->description_asked = true;
 }
 
+/* RFC 6887 section 13.1: once. Whether it is allowed is not ours to say. */
+static enum pcp_result pcp_take_third_party(struct pcp_request *req,
+					    const struct pcp_option *opt)
+{
+	if (req->third_party || opt->len != PCP_THIRD_PARTY_LEN)
+		return PCP_MALFORMED_OPTION;
+	memcpy(&req->internal, opt->data, sizeof(req->internal));
+	if (addr_equal(&req->internal, &req->client))
+		return PCP_MALFORMED_REQUEST;
+	req->third_party = true;
+	req->echoed += 4 + PCP_THIRD_PARTY_LEN;
+	return PCP_SUCCESS;
+}
+
+/* Section 13.3: one after the other; with the prefix length 0 all that came before goes. */
+static enum pcp_result pcp_take_filter(struct pcp_request *req,
+				       const struct pcp_option *opt)
+{
+	struct wire w = wire_of(opt->data, opt->len);
+	struct lease_filter f = {0};
+
+	wire_take(&w, 1); /* reserved, to be ignored */
+	f.len = wire_u8(&w);
+	f.port = wire_u16(&w);
+	wire_copy(&w, &f.addr, sizeof(f.addr));
+	if (opt->len != PCP_FILTER_LEN || f.len > 128 ||
+	    (f.len && f.len < 96 && addr_is_v4(&f.addr)))
+		return PCP_MALFORMED_OPTION;
+	req->filter = true;
+	req->echoed += 4 + PCP_FILTER_LEN;
+	if (!f.len) {
+		req->unfilter = true;
+		req->n_filters = 0;
+		return PCP_SUCCESS;
+	}
+	if (req->n_filters < LEASE_FILTERS_MAX)
+		req->filters[req->n_filters] = f;
+	req->n_filters++;
+	return PCP_SUCCESS;
+}
+
+static enum pcp_result pcp_take_prefer_failure(struct pcp_request *req,
+					       const struct pcp_option *opt)
+{
+	if (req->prefer_failure || opt->len) /* section 13.2: once, no data */
+		return PCP_MALFORMED_OPTION;
+	req->prefer_failure = true;
+	req->echoed += 4;
+	return PCP_SUCCESS;
+}
+
+/* Of an ANNOUNCE: no option means anything there. */
+static enum pcp_result pcp_refuse_option(const struct pcp_option *opt)
+{
+	if (opt->code == PCP_PREFER_FAILURE)
+		return PCP_MALFORMED_OPTION;
+	return opt->code < PCP_OPTIONAL ? PCP_UNSUPP_OPTION : PCP_SUCCESS;
+}
+
+/* PORT_SET (RFC 7753) is among those that may be ignored: no known client sends it. */
+static enum pcp_result pcp_take_option(struct pcp_request *req,
+				       const struct pcp_option *opt, bool *described)
+{
+	switch (opt->code) {
+	case PCP_THIRD_PARTY:
+		return pcp_take_third_party(req, opt);
+	case PCP_PREFER_FAILURE:
+		return pcp_take_prefer_failure(req, opt);
+	case PCP_FILTER:
+		return pcp_take_filter(req, opt);
+	case PCP_DESCRIPTION:
+		if (*described)
+			return PCP_MALFORMED_OPTION;
+		*described = true;
+		pcp_take_description(req, opt);
+		return PCP_SUCCESS;
+	}
+	return opt->code < PCP_OPTIONAL ? PCP_UNSUPP_OPTION : PCP_SUCCESS;
+}
+
 /* RFC 6887 section 7.3: the structure of all options first, then one after the other. */
 static enum pcp_result pcp_parse_options(struct pcp_request *req, struct wire w)
 {
+	enum pcp_result result = PCP_SUCCESS;
 	struct wire check = w;
 	struct pcp_option opt;
 	bool described = false;
@@ -97,28 +176,10 @@ static enum pcp_result pcp_parse_options(struct pcp_request *req, struct wire w)
 	while (r > 0);
 	if (r < 0)
 		return PCP_MALFORMED_OPTION;
-
-	while (pcp_option_next(&w, &opt) > 0) {
-		switch (opt.code) {
-		case PCP_PREFER_FAILURE: /* section 13.2: once, in a MAP, no data */
-			if (req->opcode != PCP_MAP || req->prefer_failure || opt.len)
-				return PCP_MALFORMED_OPTION;
-			req->prefer_failure = true;
-			break;
-		case PCP_DESCRIPTION:
-			if (req->opcode != PCP_MAP)
-				break;
-			if (described)
-				return PCP_MALFORMED_OPTION;
-			described = true;
-			pcp_take_description(req, &opt);
-			break;
-		default: /* THIRD_PARTY (section 13.1: never "not authorized"), FILTER ... */
-			if (opt.code < PCP_OPTIONAL)
-				return PCP_UNSUPP_OPTION;
-		}
-	}
-	return PCP_SUCCESS;
+	while (result == PCP_SUCCESS && pcp_option_next(&w, &opt) > 0)
+		result = req->opcode == PCP_MAP ? pcp_take_option(req, &opt, &described)
+						: pcp_refuse_option(&opt);
+	return result;
 }
 
 /* RFC 6887 section 11.1. */
@@ -145,7 +206,20 @@ static enum pcp_result pcp_judge_map(const struct pcp_request *req)
 		return PCP_UNSUPP_PROTOCOL;
 	if (req->prefer_failure && (!req->lifetime || !map->ext_port))
 		return PCP_MALFORMED_OPTION;
+	if (req->filter && !req->lifetime)
+		return PCP_MALFORMED_OPTION;
+	if (req->n_filters > LEASE_FILTERS_MAX)
+		return PCP_EXCESSIVE_REMOTE_PEERS;
 	return PCP_SUCCESS;
+}
+
+/* Section 7.3: a reply with all options that come back must fit. What is stored of a
+ * description may be longer than what was sent. */
+static bool pcp_reply_fits(const struct pcp_request *req)
+{
+	return PCP_MAP_LEN + req->echoed +
+		       (req->description_asked ? PCP_DESCRIPTION_ROOM : 0) <=
+	       PCP_MAX_LEN;
 }
 
 int pcp_parse(struct pcp_request *req, const void *buf, size_t len,
@@ -175,9 +249,12 @@ int pcp_parse(struct pcp_request *req, const void *buf, size_t len,
 		return PCP_ADDRESS_MISMATCH;
 	if (req->opcode != PCP_ANNOUNCE && req->opcode != PCP_MAP)
 		return PCP_UNSUPP_OPCODE;
+	req->internal = req->client;
 	result = pcp_parse_options(req, w);
 	if (result == PCP_SUCCESS && req->opcode == PCP_MAP)
 		result = pcp_judge_map(req);
+	if (result == PCP_SUCCESS && !pcp_reply_fits(req))
+		result = PCP_MALFORMED_REQUEST;
 	return (int)result;
 }
 
@@ -241,23 +318,82 @@ static void pcp_put_option(struct wire_out *w, uint8_t code, const void *data, s
 	wire_zero(w, -len & 3);
 }
 
-/* RFC 6887 section 11.1; section 8.2: only what was processed. */
+/* Section 11.1: the part behind the header. */
+static void pcp_put_map(struct wire_out *w, const struct pcp_map *map)
+{
+	wire_put(w, map->nonce, sizeof(map->nonce));
+	wire_put_u8(w, map->protocol);
+	wire_zero(w, 3);
+	wire_put_u16(w, map->int_port);
+	wire_put_u16(w, map->ext_port);
+	wire_put(w, &map->ext_addr, sizeof(map->ext_addr));
+}
+
+/* Section 7.3: what was processed comes back, and nothing else. */
+static void pcp_put_options(struct wire_out *out, const struct pcp_map_reply *reply)
+{
+	struct wire w = wire_of(reply->options, reply->options_len);
+	struct pcp_option opt;
+
+	while (pcp_option_next(&w, &opt) > 0) {
+		if (opt.code == PCP_THIRD_PARTY || opt.code == PCP_PREFER_FAILURE ||
+		    opt.code == PCP_FILTER)
+			pcp_put_option(out, opt.code, opt.data, opt.len);
+		else if (opt.code == PCP_DESCRIPTION && reply->description)
+			pcp_put_option(out, opt.code, reply->description,
+				       strlen(reply->description));
+	}
+}
+
+/* RFC 6887 section 11.1. */
 size_t pcp_write_map(void *out, size_t room, const struct pcp_map_reply *reply)
 {
 	struct wire_out w = wire_to(out, room);
 
 	pcp_put_head(&w, PCP_MAP, PCP_SUCCESS, reply->lifetime, reply->epoch);
 	wire_zero(&w, PCP_HEADER_LEN - 12);
-	wire_put(&w, reply->map.nonce, sizeof(reply->map.nonce));
-	wire_put_u8(&w, reply->map.protocol);
-	wire_zero(&w, 3);
-	wire_put_u16(&w, reply->map.int_port);
-	wire_put_u16(&w, reply->map.ext_port);
-	wire_put(&w, &reply->map.ext_addr, sizeof(reply->map.ext_addr));
-	if (reply->prefer_failure)
-		pcp_put_option(&w, PCP_PREFER_FAILURE, "", 0);
-	if (reply->description)
-		pcp_put_option(&w, PCP_DESCRIPTION, reply->description,
-			       strlen(reply->description));
+	pcp_put_map(&w, &reply->map);
+	if (reply->options)
+		pcp_put_options(&w, reply);
 	return wire_len(&w);
+}
+
+size_t pcp_write_request(void *out, size_t room, const struct pcp_request *req,
+			 const void *options, size_t options_len)
+{
+	struct wire_out w = wire_to(out, room);
+
+	wire_put_u8(&w, PCP_VERSION);
+	wire_put_u8(&w, req->opcode);
+	wire_put_u16(&w, 0);
+	wire_put_u32(&w, req->lifetime);
+	wire_put(&w, &req->client, sizeof(req->client));
+	pcp_put_map(&w, &req->map);
+	if (options_len)
+		wire_put(&w, options, options_len);
+	return wire_len(&w);
+}
+
+/* Is it a FILTER that removes all others? */
+static bool pcp_unfilters(const struct pcp_option *opt)
+{
+	return opt->code == PCP_FILTER && opt->len == PCP_FILTER_LEN && !opt->data[1];
+}
+
+size_t pcp_write_kept(void *out, size_t room, const void *options, size_t len)
+{
+	struct wire w = wire_of(options, len);
+	struct wire_out o = wire_to(out, room);
+	const uint8_t *from = options;
+	struct pcp_option opt;
+
+	while (pcp_option_next(&w, &opt) > 0)
+		if (pcp_unfilters(&opt))
+			from = opt.data;
+	w = wire_of(options, len);
+	while (pcp_option_next(&w, &opt) > 0)
+		if (opt.code == PCP_THIRD_PARTY ||
+		    (opt.code == PCP_FILTER && opt.data >= from))
+			pcp_put_option(&o, opt.code, opt.data, opt.len);
+	return wire_len(&o);
 }

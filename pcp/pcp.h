@@ -51,6 +51,12 @@ enum pcp_option_code {
 	PCP_DESCRIPTION = 128, /* RFC 7220 */
 };
 
+#define PCP_THIRD_PARTY_LEN 16 /* of the data of these options */
+#define PCP_FILTER_LEN 20
+/* The options of a mapping update: of whom, and the filters with what cleared the way. */
+#define PCP_KEPT_MAX                                                                     \
+	(4 + PCP_THIRD_PARTY_LEN + (LEASE_FILTERS_MAX + 1) * (4 + PCP_FILTER_LEN))
+
 /* RFC 6887 section 11.1. In a reply `ext` is what was assigned. */
 struct pcp_map {
 	uint8_t nonce[PCP_NONCE_LEN];
@@ -65,7 +71,14 @@ struct pcp_request {
 	uint32_t lifetime;
 	struct in6_addr client; /* as the client believes */
 	struct pcp_map map;     /* of PCP_MAP */
+	bool third_party;
+	struct in6_addr internal; /* who is mapped: the client, or the third party */
 	bool prefer_failure;
+	bool filter;   /* there was one at least */
+	bool unfilter; /* former filters go, also those before it in the request */
+	unsigned int n_filters; /* to be added; more than LEASE_FILTERS_MAX are refused */
+	struct lease_filter filters[LEASE_FILTERS_MAX];
+	size_t echoed;          /* bytes of the options above, all of which come back */
 	bool description_asked; /* the option was there, and legal UTF-8 */
 	char description[LEASE_DESCRIPTION_MAX + 1]; /* cut at a character */
 };
@@ -74,7 +87,10 @@ struct pcp_map_reply {
 	uint32_t lifetime;
 	uint32_t epoch;
 	struct pcp_map map;
-	bool prefer_failure;     /* the option was processed */
+	/* Where the options of the request stand: those that were processed come back, in
+	 * their order. NULL: none. */
+	const uint8_t *options;
+	size_t options_len;
 	const char *description; /* what is stored, at most 128 bytes; NULL: no option */
 };
 
@@ -91,3 +107,9 @@ size_t pcp_write_error(void *out, size_t room, const void *request, size_t len,
 		       enum pcp_result result, uint32_t lifetime, uint32_t epoch);
 size_t pcp_write_announce(void *out, size_t room, uint32_t epoch);
 size_t pcp_write_map(void *out, size_t room, const struct pcp_map_reply *reply);
+/* A MAP request as the client may have sent it, for an error that it did not ask for. */
+size_t pcp_write_request(void *out, size_t room, const struct pcp_request *req,
+			 const void *options, size_t options_len);
+/* Those options of a MAP request that a mapping update carries (section 14.2): at most
+ * PCP_KEPT_MAX bytes. */
+size_t pcp_write_kept(void *out, size_t room, const void *options, size_t len);

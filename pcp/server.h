@@ -11,17 +11,11 @@
 
 #include "base/record.h"
 #include "pcp/pcp.h"
+#include "pcp/peer.h"
 
 #define SERVER_PORT 5351
 /* Room for a datagram: all we accept and a little, so that an overlong one shows. */
 #define SERVER_DATAGRAM (PCP_MAX_LEN + 4)
-
-/* Who asks, and the address that it asked: answers leave from there (RFC 6887 8.3). */
-struct server_peer {
-	struct in6_addr addr;
-	struct in6_addr local;
-	uint16_t port;
-};
 
 struct server_answer {
 	struct server_peer to;
@@ -37,7 +31,7 @@ enum server_verdict {
 
 struct server;
 
-/* Serves both protocols, once server_set_state() was called. NULL: no memory. */
+/* Serves what the set-up says, once server_set_state() was called. NULL: no memory. */
 struct server *server_new(const struct record_setup *setup);
 void server_free(struct server *srv); /* NULL is fine */
 
@@ -58,6 +52,15 @@ bool server_reply(struct server *srv, const struct lease_reply *reply, uint64_t 
 
 /* The request of that tag did not reach the core: its client gets no answer, asks again. */
 void server_cancel(struct server *srv, uint32_t tag);
+
+/* Clients that must hear of a new external address without having asked (RFC 6887 section
+ * 14.2). Whether there is such a mapping still is asked of the core first. Not SERVER_SILENT:
+ * there may be more. */
+enum server_verdict server_update(struct server *srv, uint64_t now_ms,
+				  struct server_answer *answer,
+				  struct lease_request *ask);
+/* When to call that; 0: at once, UINT64_MAX: never as things stand. */
+uint64_t server_next_update(const struct server *srv);
 
 /* How many requests wait for the core. */
 size_t server_waiting(const struct server *srv);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The pcp worker of one LAN: its socket, its channel to the core and its loop around the
+ * The pcp worker of one LAN: its sockets, its channel to the core and its loop around the
  * server of server.h. Runs without any power.
  */
 #pragma once

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A book with one LAN, 192.168.1.0/24 with the router at .1, and short words to ask it. */
+/* A book with one LAN, 192.168.1.0/24, 2001:db8:1::/64 and fd00:1::/64 with the router at 1,
+ * and short words to ask it. */
 #pragma once
 
 #include <setjmp.h>
@@ -27,11 +28,20 @@ static inline struct in6_addr host(unsigned int n)
 	return addr_from_v4((struct in_addr){htonl(0xc0a80100 + n)});
 }
 
-static inline enum lease_reason rig_in_use(void *arg, uint8_t protocol, uint16_t port)
+/* The same host's other address. */
+static inline struct in6_addr host6(unsigned int n)
+{
+	return (struct in6_addr){
+		.s6_addr = {0x20, 0x01, 0x0d, 0xb8, 0, 1, [15] = (uint8_t)n}};
+}
+
+static inline enum lease_reason rig_in_use(void *arg, uint8_t protocol, uint16_t port,
+					   const struct in6_addr *internal)
 {
 	const struct rig *g = arg;
 
 	(void)protocol;
+	(void)internal;
 	return port == 4500 ? g->used : LEASE_OK;
 }
 
@@ -52,9 +62,13 @@ static inline int rig_up(void **state)
 		.in_use_arg = g,
 		.seed = 42,
 	};
-	g->policy.lan[0] = (struct lease_lan){.used = true, .n_nets = 1, .n_own = 1};
+	g->policy.lan[0] = (struct lease_lan){.used = true, .n_nets = 3, .n_own = 2};
 	g->policy.lan[0].nets[0] = (struct prefix){host(1), 120};
+	g->policy.lan[0].nets[1] = (struct prefix){host6(1), 64};
+	addr_parse("fd00:1::1", &g->policy.lan[0].nets[2].addr);
+	g->policy.lan[0].nets[2].len = 64;
 	g->policy.lan[0].own[0] = host(1);
+	g->policy.lan[0].own[1] = host6(1);
 	portset_add(&g->policy.reserved_tcp, 8080, 8080);
 	portset_add(&g->policy.reserved_udp, 8080, 8080);
 	g->book = registry_new(&g->policy);
@@ -115,6 +129,28 @@ static inline struct lease_request upnp(unsigned int who, uint16_t int_port,
 	return req;
 }
 
+/* PCP of an IPv6 host. */
+static inline struct lease_request pin(unsigned int who, uint16_t port)
+{
+	struct lease_request req = pcp(who, port, port);
+
+	req.client = req.internal = host6(who);
+	return req;
+}
+
+/* One more filter, "11.0.0.0/24" or "2001:db8::/32", from a port or any (0). */
+static inline struct lease_request filter(struct lease_request req, const char *text,
+					  uint16_t port)
+{
+	struct prefix p;
+
+	assert_int_equal(prefix_parse(text, &p), 0);
+	assert_true(req.n_filters < LEASE_FILTERS_MAX);
+	req.filters[req.n_filters++] = (struct lease_filter){
+		.addr = p.addr, .len = p.len, .port = port};
+	return req;
+}
+
 static inline struct lease_request as(struct lease_request req, enum lease_op op)
 {
 	req.op = (uint8_t)op;
@@ -162,6 +198,15 @@ static inline void rig_due(struct rig *g, uint64_t now)
 	g->out.n = 0;
 	registry_due(g->book, now, 1000, &g->out);
 	rig_confirm(g);
+}
+
+static inline const struct lease *pinhole(const struct rig *g, unsigned int who,
+					  uint16_t port)
+{
+	static const struct in6_addr anybody = IN6ADDR_ANY_INIT;
+	struct in6_addr in = host6(who);
+
+	return registry_find_pinhole(g->book, IPPROTO_UDP, &in, port, &anybody, 0);
 }
 
 static inline const struct lease *at(const struct rig *g, uint16_t port)

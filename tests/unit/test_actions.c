@@ -170,7 +170,7 @@ static void a_mapping_is_asked_of_the_core(void **state)
 	assert_int_equal(add1(NULL, NULL), -1);
 	assert_int_equal(t.req.op, LEASE_OP_MAP);
 	assert_int_equal(t.req.by, LEASE_BY_UPNP);
-	assert_int_equal(t.req.flags, LEASE_EXACT);
+	assert_int_equal(t.req.flags, LEASE_DESCRIBE | LEASE_EXACT);
 	assert_int_equal(t.req.protocol, IPPROTO_UDP);
 	assert_int_equal(t.req.ext_port, 3074);
 	assert_int_equal(t.req.int_port, 3074);
@@ -207,9 +207,9 @@ static void w3_leases_of_zero(void **state)
 {
 	(void)state;
 	assert_int_equal(add1("NewLeaseDuration", "0"), -1);
-	assert_int_equal(t.req.flags, LEASE_EXACT | LEASE_UNTIL_GONE);
+	assert_int_equal(t.req.flags, LEASE_DESCRIBE | LEASE_EXACT | LEASE_UNTIL_GONE);
 	assert_int_equal(add2("NewLeaseDuration", "0"), -1);
-	assert_int_equal(t.req.flags, LEASE_EXACT);
+	assert_int_equal(t.req.flags, LEASE_DESCRIBE | LEASE_EXACT);
 	assert_int_equal(t.req.lifetime, 604800);
 	assert_int_equal(add2("NewLeaseDuration", "4294967295"), -1);
 	assert_int_equal(t.req.lifetime, 604800);
@@ -229,7 +229,7 @@ static void w5_w6_ports(void **state)
 	assert_int_equal(add1("NewExternalPort", "0"), 716);
 	assert_int_equal(any("NewExternalPort", "0"), -1);
 	assert_int_equal(t.req.ext_port, 0);
-	assert_int_equal(t.req.flags, 0);
+	assert_int_equal(t.req.flags, LEASE_DESCRIBE);
 	assert_int_equal(any("NewExternalPort", "*"), -1);
 	assert_int_equal(t.req.ext_port, 0);
 	assert_int_equal(add2("NewExternalPort", "*"), 402);
@@ -283,9 +283,10 @@ static void w11_booleans(void **state)
 	(void)state;
 	for (size_t i = 0; i < SIZE(no); i++) {
 		assert_int_equal(add1("NewEnabled", no[i]), -1);
-		assert_int_equal(t.req.flags, LEASE_EXACT | LEASE_DISABLED);
+		assert_int_equal(t.req.flags,
+				 LEASE_DESCRIBE | LEASE_EXACT | LEASE_DISABLED);
 		assert_int_equal(add1("NewEnabled", yes[i]), -1);
-		assert_int_equal(t.req.flags, LEASE_EXACT);
+		assert_int_equal(t.req.flags, LEASE_DESCRIBE | LEASE_EXACT);
 	}
 	assert_int_equal(add1("NewEnabled", "2"), 402);
 	assert_int_equal(add1("NewEnabled", ""), 402);

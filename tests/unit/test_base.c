@@ -468,7 +468,7 @@ static void a_request_out_of_range_is_not_valid(void **state)
 	req.remote_len = 129;
 	assert_false(lease_request_valid(&req));
 	req = request();
-	req.zero[2] = 1;
+	req.zero[1] = 1;
 	assert_false(lease_request_valid(&req));
 	req = request();
 	memset(req.description, 'x', LEASE_DESCRIPTION_MAX);

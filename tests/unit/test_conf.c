@@ -109,6 +109,41 @@ static void reads_every_key(void **state)
 		    portset_has(&c.reserved_udp, 7000));
 }
 
+static void nat_pmp_follows_pcp_unless_it_is_set(void **state)
+{
+	(void)state;
+	accepts("lan a {} lan b { pcp = false } lan c { nat-pmp = false }\n"
+		"lan d { nat-pmp = true pcp = false }\n");
+	assert_true(c.lan[0].pcp && c.lan[0].nat_pmp);
+	assert_false(c.lan[1].pcp || c.lan[1].nat_pmp);
+	assert_true(c.lan[2].pcp && !c.lan[2].nat_pmp);
+	assert_true(!c.lan[3].pcp && c.lan[3].nat_pmp);
+}
+
+static void hosts_that_may_ask_for_others_are_read(void **state)
+{
+	char text[PREFIX_TEXT];
+
+	(void)state;
+	accepts("lan a { third-party = { \"192.168.1.10\", \"10.1.0.0/16\" } }");
+	assert_int_equal(c.lan[0].n_third, 2);
+	assert_string_equal(prefix_text(&c.lan[0].third[1], text), "10.1.0.0/16");
+	refuses("lan a { third-party = { \"nas\" } }",
+		"p.conf:1: third-party: \"nas\" is not an IPv4 network, allowed is "
+		"\"10.20.0.0/16\" and the like");
+}
+
+static void the_nonce_rule_is_one_of_two(void **state)
+{
+	(void)state;
+	accepts("pcp-nonce = \"strict\"");
+	assert_false(c.pcp_nonce_same_source);
+	accepts("pcp-nonce = \"same-source\"");
+	assert_true(c.pcp_nonce_same_source);
+	refuses("pcp-nonce = off", "p.conf:1: pcp-nonce: \"off\" is neither, allowed is "
+				   "\"strict\" or \"same-source\"");
+}
+
 static void allow_reserved_wins_wherever_it_stands(void **state)
 {
 	(void)state;
@@ -123,15 +158,16 @@ static void an_unknown_key_names_its_line_and_what_is_allowed(void **state)
 	(void)state;
 	refuses("\n\nfoo = 1\n",
 		"p.conf:3: foo: no such key, allowed here: wan, lan, limits, min-lifetime, max-lifetime, "
-		"reserved, allow-reserved, reserved-file");
+		"pcp-nonce, reserved, allow-reserved, reserved-file");
 	refuses("lan \"br0\" {\n\tupnp = true\n\topen = true\n}\n",
-		"p.conf:3: open: no such key, allowed here: upnp, pcp, also, http-port");
+		"p.conf:3: open: no such key, allowed here: upnp, pcp, nat-pmp, also, "
+		"third-party, http-port");
 	refuses("limits {\n per-hosts = 1 }",
 		"p.conf:2: per-hosts: no such key, allowed here: leases, per-host, "
 		"requests-per-second");
 	refuses("bar { x = 1 }\n",
 		"p.conf:1: bar: no such key, allowed here: wan, lan, limits, min-lifetime, max-lifetime, "
-		"reserved, allow-reserved, reserved-file");
+		"pcp-nonce, reserved, allow-reserved, reserved-file");
 	refuses("wan \"ppp0\" { mtu = 1 }\n",
 		"p.conf:1: mtu: no such key, allowed here: none");
 }
@@ -372,7 +408,7 @@ static void the_default_file_changes_nothing_and_its_examples_are_valid(void **s
 	accepts(examples);
 	free(examples);
 	assert_string_equal(c.wan, "ppp0");
-	assert_int_equal(c.n_lans, 3);
+	assert_int_equal(c.n_lans, 4);
 	assert_int_equal(c.per_host, d.per_host);
 	assert_int_equal(c.max_lifetime_s, d.max_lifetime_s);
 	assert_true(portset_has(&c.reserved_udp, 3074));
@@ -489,6 +525,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_a_file_the_defaults_hold),
 		cmocka_unit_test(reads_every_key),
+		cmocka_unit_test(nat_pmp_follows_pcp_unless_it_is_set),
+		cmocka_unit_test(hosts_that_may_ask_for_others_are_read),
+		cmocka_unit_test(the_nonce_rule_is_one_of_two),
 		cmocka_unit_test(allow_reserved_wins_wherever_it_stands),
 		cmocka_unit_test(an_unknown_key_names_its_line_and_what_is_allowed),
 		cmocka_unit_test(an_unknown_key_cannot_write_to_the_terminal),

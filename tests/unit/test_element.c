@@ -31,6 +31,16 @@ static struct lease xbox(void)
 	return l;
 }
 
+static struct lease pinhole(void)
+{
+	struct lease l = xbox();
+
+	l.twin = false;
+	l.ext_port = l.int_port = 8333;
+	addr_parse("2001:db8:1::20", &l.internal);
+	return l;
+}
+
 /* Everything that can be on a lease, with the longest text. */
 static struct lease fullest(void)
 {
@@ -237,7 +247,7 @@ static void remotes_become_ranges_and_come_back(void **state)
 	}
 }
 
-static void ipv6_is_refused(void **state)
+static void families_do_not_mix(void **state)
 {
 	struct lease l = xbox();
 	struct element_key key;
@@ -247,11 +257,138 @@ static void ipv6_is_refused(void **state)
 	addr_parse("fd00::", &l.remote);
 	assert_int_equal(element_key(&l, &key), -EAFNOSUPPORT);
 	l = xbox();
-	addr_parse("fd00::2", &l.internal);
-	assert_int_equal(element_key(&l, &key), -EAFNOSUPPORT);
-	l = xbox();
 	l.protocol = IPPROTO_SCTP;
 	assert_int_equal(element_key(&l, &key), -EINVAL);
+	l = pinhole();
+	l.remote_len = 128;
+	addr_parse("11.0.0.2", &l.remote);
+	assert_int_equal(element_key(&l, &key), -EAFNOSUPPORT);
+	l = pinhole();
+	l.enabled = false;
+	assert_int_equal(element_key(&l, &key), -EAFNOSUPPORT);
+	l = pinhole();
+	l.ext_port++;
+	assert_int_equal(element_key(&l, &key), -EINVAL);
+}
+
+static void pinholes_come_back(void **state)
+{
+	static const uint8_t open[] = {0x20, 1, 0xd, 0xb8, 0,  1, 0, 0, 0,    0,    0, 0,
+				       0,    0, 0,   0x20, 17, 0, 0, 0, 0x20, 0x8d, 0, 0};
+	struct lease l = pinhole();
+	struct element_key key;
+
+	(void)state;
+	assert_int_equal(element_key(&l, &key), 0);
+	assert_int_equal(key.map, ELEMENT_PIN6);
+	assert_int_equal(key.len, sizeof(open));
+	assert_memory_equal(key.from, open, sizeof(open));
+	assert_same(&l);
+	l.remote_len = 33;
+	addr_parse("2001:db8:8000::", &l.remote);
+	assert_int_equal(element_key(&l, &key), 0);
+	assert_int_equal(key.map, ELEMENT_PIN6_FROM);
+	assert_int_equal(key.len, ELEMENT_PIN6_FROM_KEY);
+	assert_memory_equal(key.from + 20, open, sizeof(open));
+	assert_memory_equal(key.to + 20, open, sizeof(open));
+	assert_int_equal(key.to[4], 0xff); /* 0x80 | 0x7f of the fifth byte */
+	assert_int_equal(key.from[17] | key.from[16], 0);
+	assert_int_equal(key.to[16] & key.to[17], 0xff);
+	assert_same(&l);
+	l.remote_len = 1;
+	memset(&l.remote, 0, sizeof(l.remote));
+	assert_same(&l);
+}
+
+/* A lease of three filters is three elements with one userdata. */
+static void filters_come_back_one_by_one(void **state)
+{
+	struct lease l[] = {xbox(), pinhole()}, got;
+	uint8_t userdata[ELEMENT_USERDATA_MAX], dest[ELEMENT_DEST];
+
+	(void)state;
+	addr_parse("11.0.0.2", &l[0].filters[0].addr);
+	addr_parse("12.0.0.0", &l[0].filters[1].addr);
+	addr_parse("2001:db8::2", &l[1].filters[0].addr);
+	addr_parse("2001:db9::", &l[1].filters[1].addr);
+	for (size_t i = 0; i < 2; i++) {
+		size_t len;
+
+		l[i].n_filters = 2;
+		l[i].filters[0].len = 128;
+		l[i].filters[0].port = 5000;
+		l[i].filters[1].len = i ? 32 : 104;
+		assert_int_equal(element_count(&l[i]), 2);
+		element_dest(&l[i], dest);
+		len = element_userdata(&l[i], userdata);
+		for (size_t f = 0; f < 2; f++) {
+			struct lease one = l[i];
+			struct element_key key;
+
+			assert_int_equal(element_key_of(&l[i], f, &key), 0);
+			assert_int_equal(key.map,
+					 i ? ELEMENT_PIN6_FROM : ELEMENT_LEASES_FROM);
+			assert_int_equal(element_decode(&key, dest, userdata, len,
+							l[i].kernel_ms, &got),
+					 0);
+			memset(one.filters, 0, sizeof(one.filters));
+			one.n_filters = 1;
+			one.filters[0] = l[i].filters[f];
+			assert_memory_equal(&got, &one, sizeof(one));
+		}
+	}
+	l[0].enabled = false;
+	l[0].n_filters = 1;
+	memset(&l[0].filters[1], 0, sizeof(l[0].filters[1]));
+	assert_same(&l[0]);
+}
+
+/* Without the mark in its userdata an element with a port is nobody's lease, and with it one
+ * without a range is not either. */
+static void a_filter_that_belies_its_map_is_refused(void **state)
+{
+	uint8_t userdata[ELEMENT_USERDATA_MAX], dest[ELEMENT_DEST];
+	struct lease open = xbox(), l = xbox(), got;
+	struct element_key key, open_key;
+	size_t len;
+
+	(void)state;
+	l.n_filters = 1;
+	l.filters[0].len = 128;
+	l.filters[0].port = 5000;
+	addr_parse("11.0.0.2", &l.filters[0].addr);
+	element_dest(&l, dest);
+	element_key(&l, &key);
+	element_key(&open, &open_key);
+	len = element_userdata(&l, userdata);
+	assert_int_equal(element_decode(&open_key, dest, userdata, len, 1, &got),
+			 -EBADMSG);
+	len = element_userdata(&open, userdata);
+	assert_int_equal(element_decode(&key, dest, userdata, len, 1, &got), -ENOENT);
+	key.len = ELEMENT_PORT_KEY;
+	assert_int_equal(element_decode(&key, dest, userdata, len, 1, &got), -ENOENT);
+	key.len = ELEMENT_FROM_KEY;
+	key.to[5]++; /* a range of source ports */
+	len = element_userdata(&l, userdata);
+	assert_int_equal(element_decode(&key, dest, userdata, len, 1, &got), -ENOENT);
+}
+
+static void a_pinhole_with_a_twin_is_refused(void **state)
+{
+	uint8_t userdata[ELEMENT_USERDATA_MAX];
+	struct lease l = pinhole(), like = xbox(), got;
+	struct element_key key;
+	size_t len;
+
+	(void)state;
+	element_key(&l, &key);
+	len = element_userdata(&like, userdata); /* it has one */
+	assert_int_equal(element_decode(&key, NULL, userdata, len, 1, &got), -EBADMSG);
+	len = element_userdata(&l, userdata);
+	assert_int_equal(element_decode(&key, NULL, userdata, len, 1, &got), 0);
+	memset(key.from, 0, 16);
+	memset(key.from + 10, 0xff, 2); /* ::ffff:0.0.0.0 */
+	assert_int_equal(element_decode(&key, NULL, userdata, len, 1, &got), -ENOENT);
 }
 
 static void the_comment_reads_well(void **state)
@@ -482,7 +619,11 @@ int main(void)
 		cmocka_unit_test(the_end_of_an_only_claim_is_the_kernels),
 		cmocka_unit_test(keys_have_the_kernels_layout),
 		cmocka_unit_test(remotes_become_ranges_and_come_back),
-		cmocka_unit_test(ipv6_is_refused),
+		cmocka_unit_test(families_do_not_mix),
+		cmocka_unit_test(pinholes_come_back),
+		cmocka_unit_test(filters_come_back_one_by_one),
+		cmocka_unit_test(a_filter_that_belies_its_map_is_refused),
+		cmocka_unit_test(a_pinhole_with_a_twin_is_refused),
 		cmocka_unit_test(the_comment_reads_well),
 		cmocka_unit_test(the_comment_holds_nothing_unprintable),
 		cmocka_unit_test(the_longest_comment_is_one_that_nft_reads_back),

@@ -268,8 +268,10 @@ static void unknown_mandatory_options_are_told(void **state)
 
 		if (code == PCP_PREFER_FAILURE)
 			continue;
-		option(&p, (uint8_t)code, fill, code % sizeof(fill));
-		assert_int_equal(parse(&p), PCP_UNSUPP_OPTION);
+		if (code != PCP_THIRD_PARTY && code != PCP_FILTER) {
+			option(&p, (uint8_t)code, fill, code % sizeof(fill));
+			assert_int_equal(parse(&p), PCP_UNSUPP_OPTION);
+		}
 		option(&announce, (uint8_t)code, fill, 20); /* C59 */
 		assert_int_equal(parse(&announce), PCP_UNSUPP_OPTION);
 	}
@@ -495,7 +497,7 @@ static void an_announce_reply_has_24_bytes(void **state)
 	assert_int_equal(pcp_write_announce(out, 23, 256), 0);
 }
 
-/* C7, C21, C29, C33: 60 bytes and what was asked for, reserved fields zero. */
+/* C7, C21, C29, C33: 60 bytes and what was asked for, in its order, reserved fields zero. */
 static void a_map_reply_carries_only_what_was_asked(void **state)
 {
 	struct pcp_map_reply reply = {
@@ -504,6 +506,8 @@ static void a_map_reply_carries_only_what_was_asked(void **state)
 		.map = {.protocol = IPPROTO_UDP, .int_port = 0x1234, .ext_port = 0x5678}};
 	static const uint8_t head[24] = {2, 129, 0, 0, 0, 0, 0x1c, 0x20, 0, 0, 1, 0};
 	static const uint8_t fields[8] = {IPPROTO_UDP, 0, 0, 0, 0x12, 0x34, 0x56, 0x78};
+	static const uint8_t asked[] = {2, 9, 0,   0, 200, 0, 0,   1, 7, 0,
+					0, 0, 128, 0, 0,   1, 'x', 0, 0, 0};
 	static const uint8_t options[] = {2,   0,   0,   0,   128, 0, 0, 5,
 					  'h', 'e', 'l', 'l', 'o', 0, 0, 0};
 	uint8_t out[PCP_MAX_LEN];
@@ -518,7 +522,9 @@ static void a_map_reply_carries_only_what_was_asked(void **state)
 	assert_memory_equal(out + 36, fields, 8);
 	assert_memory_equal(out + 44, &reply.map.ext_addr, 16);
 
-	reply.prefer_failure = true;
+	reply.options = asked;
+	reply.options_len = sizeof(asked);
+	assert_int_equal(pcp_write_map(out, sizeof(out), &reply), 64);
 	reply.description = "hello";
 	assert_int_equal(pcp_write_map(out, sizeof(out), &reply), 76);
 	assert_memory_equal(out + 60, options, 16);
@@ -529,6 +535,210 @@ static void a_map_reply_carries_only_what_was_asked(void **state)
 	reply.description = longest;
 	assert_int_equal(pcp_write_map(out, sizeof(out), &reply), 60 + 4 + 4 + 128);
 	assert_int_equal(pcp_write_map(out, 60, &reply), 0);
+}
+
+/* A FILTER as it stands in a packet. */
+static void filter(struct packet *p, const char *remote, uint8_t len, uint16_t port)
+{
+	uint8_t data[PCP_FILTER_LEN] = {0xff, len, (uint8_t)(port >> 8), (uint8_t)port};
+	struct in6_addr a;
+
+	assert_int_equal(addr_parse(remote, &a), 0);
+	memcpy(data + 4, &a, sizeof(a));
+	option(p, PCP_FILTER, data, sizeof(data));
+}
+
+/* C20 */
+static void filters_are_read_in_their_order(void **state)
+{
+	struct packet p = map(7200, IPPROTO_TCP, 3074, 0);
+	struct in6_addr a;
+	struct pcp_request req;
+
+	(void)state;
+	filter(&p, "1.1.1.1", 128, 1);
+	filter(&p, "::", 0, 0);
+	filter(&p, "1.2.3.0", 120, 0);
+	filter(&p, "2001:db8::", 32, 443);
+	assert_int_equal(parse_len(&req, &p, p.len), PCP_SUCCESS);
+	assert_true(req.filter);
+	assert_true(req.unfilter);
+	assert_int_equal(req.n_filters, 2);
+	assert_int_equal(addr_parse("1.2.3.0", &a), 0);
+	assert_true(addr_equal(&req.filters[0].addr, &a));
+	assert_int_equal(req.filters[0].len, 120);
+	assert_int_equal(req.filters[0].port, 0);
+	assert_int_equal(addr_parse("2001:db8::", &a), 0);
+	assert_true(addr_equal(&req.filters[1].addr, &a));
+	assert_int_equal(req.filters[1].len, 32);
+	assert_int_equal(req.filters[1].port, 443);
+	filter(&p, "5.6.7.8", 0, 0); /* any family removes all */
+	assert_int_equal(parse_len(&req, &p, p.len), PCP_SUCCESS);
+	assert_true(req.unfilter);
+	assert_int_equal(req.n_filters, 0);
+}
+
+/* C20, C43, C59 */
+static void filters_are_refused_that_cannot_be(void **state)
+{
+	static const struct {
+		const char *remote;
+		uint8_t len;
+		enum pcp_result want;
+	} rows[] = {
+		{"1.2.3.4", 95, PCP_MALFORMED_OPTION},
+		{"1.2.3.4", 96, PCP_SUCCESS},
+		{"1.2.3.4", 128, PCP_SUCCESS},
+		{"1.2.3.4", 129, PCP_MALFORMED_OPTION},
+		{"1.2.3.4", 1, PCP_MALFORMED_OPTION},
+		{"2001:db8::", 1, PCP_SUCCESS},
+		{"2001:db8::", 128, PCP_SUCCESS},
+		{"::", 129, PCP_MALFORMED_OPTION},
+		{"::", 200, PCP_MALFORMED_OPTION},
+		{"1.2.3.4", 0, PCP_SUCCESS},
+	};
+	struct packet del = map(0, IPPROTO_TCP, 3074, 0);
+	struct packet announce = header(PCP_ANNOUNCE, 0);
+	uint8_t fill[24] = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct packet p = map(7200, IPPROTO_TCP, 3074, 0);
+
+		filter(&p, rows[i].remote, rows[i].len, 80);
+		assert_int_equal(parse(&p), rows[i].want);
+	}
+	for (size_t len = 0; len <= sizeof(fill); len++) {
+		struct packet p = map(7200, IPPROTO_TCP, 3074, 0);
+
+		option(&p, PCP_FILTER, fill, len);
+		assert_int_equal(parse(&p), len == PCP_FILTER_LEN ? PCP_SUCCESS
+								  : PCP_MALFORMED_OPTION);
+	}
+	filter(&del, "::", 0, 0);
+	assert_int_equal(parse(&del), PCP_MALFORMED_OPTION);
+	filter(&announce, "1.2.3.4", 128, 0);
+	assert_int_equal(parse(&announce), PCP_UNSUPP_OPTION);
+}
+
+/* C20: 13, unless those before a prefix length of 0 are what is too much. */
+static void more_filters_than_a_lease_may_have_are_told(void **state)
+{
+	struct packet p = map(7200, IPPROTO_TCP, 3074, 0);
+	struct pcp_request req;
+
+	(void)state;
+	for (int i = 0; i < LEASE_FILTERS_MAX; i++)
+		filter(&p, "1.2.3.4", 128, 80);
+	assert_int_equal(parse(&p), PCP_SUCCESS);
+	filter(&p, "1.2.3.4", 128, 80);
+	assert_int_equal(parse(&p), PCP_EXCESSIVE_REMOTE_PEERS);
+	filter(&p, "::", 0, 0);
+	filter(&p, "1.2.3.4", 128, 81);
+	assert_int_equal(parse_len(&req, &p, p.len), PCP_SUCCESS);
+	assert_int_equal(req.n_filters, 1);
+	assert_int_equal(req.filters[0].port, 81);
+}
+
+/* C19, C21 */
+static void third_party_comes_once_and_names_another(void **state)
+{
+	struct packet p = map(7200, IPPROTO_TCP, 3074, 0), q = p;
+	struct in6_addr self = client(), other;
+	struct pcp_request req;
+
+	(void)state;
+	assert_int_equal(addr_parse("192.168.1.21", &other), 0);
+	assert_int_equal(parse_len(&req, &p, p.len), PCP_SUCCESS);
+	assert_true(addr_equal(&req.internal, &self));
+	assert_false(req.third_party);
+	option(&p, PCP_THIRD_PARTY, &other, sizeof(other));
+	assert_int_equal(parse_len(&req, &p, p.len), PCP_SUCCESS);
+	assert_true(addr_equal(&req.internal, &other));
+	assert_true(addr_equal(&req.client, &self));
+	assert_true(req.third_party);
+	option(&p, PCP_THIRD_PARTY, &other, sizeof(other));
+	assert_int_equal(parse(&p), PCP_MALFORMED_OPTION);
+	option(&q, PCP_THIRD_PARTY, &self, sizeof(self));
+	assert_int_equal(parse(&q), PCP_MALFORMED_REQUEST);
+	for (size_t len = 0; len < 20; len++) {
+		uint8_t data[20] = {1};
+		struct packet r = map(7200, IPPROTO_TCP, 3074, 0);
+
+		option(&r, PCP_THIRD_PARTY, data, len);
+		assert_int_equal(parse(&r), len == PCP_THIRD_PARTY_LEN
+						    ? PCP_SUCCESS
+						    : PCP_MALFORMED_OPTION);
+	}
+}
+
+/* C30: no known client sends it, so it is ignored, whatever is in it. */
+static void port_set_is_ignored(void **state)
+{
+	static const uint8_t set[8] = {0, 4, 0x0c, 2, 1};
+
+	(void)state;
+	for (size_t len = 0; len <= sizeof(set); len++) {
+		struct packet p = map(7200, IPPROTO_TCP, 3074, 3074);
+
+		option(&p, 130, set, len);
+		option(&p, 130, set, len);
+		option(&p, PCP_PREFER_FAILURE, "", 0);
+		assert_int_equal(parse(&p), PCP_SUCCESS);
+		p.data[PCP_MAP_LEN + 2] = 4; /* C21: past the packet is another matter */
+		assert_int_equal(parse(&p), PCP_MALFORMED_OPTION);
+	}
+}
+
+/* C60 */
+static void a_reply_that_would_not_fit_is_refused(void **state)
+{
+	struct packet p = map(7200, IPPROTO_TCP, 3074, 0);
+	struct packet q = p;
+
+	(void)state;
+	while (p.len + 4 + PCP_FILTER_LEN <= PCP_MAX_LEN)
+		filter(&p, "::", 0, 0);
+	assert_int_equal(parse(&p), PCP_SUCCESS);
+	/* What is stored of a description may be longer than what was sent. */
+	while (q.len + 4 + PCP_FILTER_LEN <= PCP_MAX_LEN - 4 - LEASE_DESCRIPTION_MAX)
+		filter(&q, "::", 0, 0);
+	p = q;
+	option(&p, PCP_DESCRIPTION, "a", 1);
+	assert_int_equal(parse(&p), PCP_SUCCESS);
+	filter(&q, "::", 0, 0);
+	option(&q, PCP_DESCRIPTION, "a", 1);
+	assert_int_equal(parse(&q), PCP_MALFORMED_REQUEST);
+}
+
+/* C24: of whom, and the filters that count. */
+static void an_update_keeps_third_party_and_filters(void **state)
+{
+	struct packet p = map(7200, IPPROTO_TCP, 3074, 3074);
+	struct packet want = {.len = 0};
+	struct in6_addr other;
+	uint8_t out[PCP_KEPT_MAX];
+	size_t n;
+
+	(void)state;
+	assert_int_equal(addr_parse("192.168.1.21", &other), 0);
+	filter(&p, "1.2.3.4", 128, 79);
+	option(&p, PCP_THIRD_PARTY, &other, sizeof(other));
+	option(&p, PCP_DESCRIPTION, "abc", 3);
+	option(&p, PCP_PREFER_FAILURE, "", 0);
+	filter(&p, "::", 0, 0);
+	for (int i = 0; i < LEASE_FILTERS_MAX; i++)
+		filter(&p, "1.2.3.4", 128, 80);
+	option(&want, PCP_THIRD_PARTY, &other, sizeof(other));
+	filter(&want, "::", 0, 0);
+	for (int i = 0; i < LEASE_FILTERS_MAX; i++)
+		filter(&want, "1.2.3.4", 128, 80);
+	for (size_t at = 0; at < want.len; at += 4U + want.data[at + 3])
+		want.data[at + 1] = 0; /* the reserved byte is ours */
+	n = pcp_write_kept(out, sizeof(out), p.data + PCP_MAP_LEN, p.len - PCP_MAP_LEN);
+	assert_int_equal(n, sizeof(out));
+	assert_int_equal(n, want.len);
+	assert_memory_equal(out, want.data, n);
 }
 
 int main(void)
@@ -555,6 +765,13 @@ int main(void)
 		cmocka_unit_test(the_reserved_field_tells_what_was_parsed),
 		cmocka_unit_test(an_announce_reply_has_24_bytes),
 		cmocka_unit_test(a_map_reply_carries_only_what_was_asked),
+		cmocka_unit_test(filters_are_read_in_their_order),
+		cmocka_unit_test(filters_are_refused_that_cannot_be),
+		cmocka_unit_test(more_filters_than_a_lease_may_have_are_told),
+		cmocka_unit_test(third_party_comes_once_and_names_another),
+		cmocka_unit_test(port_set_is_ignored),
+		cmocka_unit_test(a_reply_that_would_not_fit_is_refused),
+		cmocka_unit_test(an_update_keeps_third_party_and_filters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

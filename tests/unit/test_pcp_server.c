@@ -27,6 +27,7 @@ struct fixture {
 	struct server_answer answer;
 	struct lease_request ask;
 	struct lease_reply reply;
+	struct in6_addr third; /* the THIRD_PARTY that is sent; :: for none */
 };
 
 static struct in6_addr address(const char *text)
@@ -35,6 +36,11 @@ static struct in6_addr address(const char *text)
 
 	assert_int_equal(addr_parse(text, &a), 0);
 	return a;
+}
+
+static struct record_prefix network(const char *text, uint8_t len)
+{
+	return (struct record_prefix){.addr = address(text), .len = len};
 }
 
 static void set_wan(struct fixture *f, const char *wan)
@@ -47,13 +53,18 @@ static void set_wan(struct fixture *f, const char *wan)
 
 static int set_up(void **state)
 {
-	struct record_setup setup = {.ifname = "lan", .n_addrs = 2};
+	struct record_setup setup = {.ifname = "lan",
+				     .n_addrs = 3,
+				     .n_also = 1,
+				     .features = RECORD_NATPMP | RECORD_PCP};
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return -1;
-	setup.addrs[0].addr = address("192.168.1.1");
-	setup.addrs[1].addr = address("192.168.1.2");
+	setup.addrs[0] = network("192.168.1.1", 120);
+	setup.addrs[1] = network("192.168.1.2", 120);
+	setup.addrs[2] = network("2001:db8:1::1", 64);
+	setup.also[0] = network("10.20.0.0", 112);
 	f->srv = server_new(&setup);
 	f->peer = (struct server_peer){.addr = address("192.168.1.20"),
 				       .local = address("192.168.1.1"),
@@ -92,7 +103,9 @@ static enum server_verdict handle(struct fixture *f, const void *data, size_t le
 	if (v == SERVER_ASK) {
 		assert_true(lease_request_valid(&f->ask));
 		assert_true(addr_equal(&f->ask.client, &f->peer.addr));
-		assert_true(addr_equal(&f->ask.internal, &f->peer.addr)); /* P21, C19 */
+		assert_true(
+			addr_equal(&f->ask.internal, /* P21, C19 */
+				   addr_is_none(&f->third) ? &f->peer.addr : &f->third));
 		assert_int_equal(f->ask.remote_len, 0);
 	}
 	return v;
@@ -144,12 +157,13 @@ struct packet {
 	size_t len;
 };
 
-static struct packet pcp_map(uint32_t lifetime, uint8_t protocol, uint16_t int_port,
-			     uint16_t ext_port, const char *ext_addr)
+static struct packet pcp_map_of(const char *client, uint32_t lifetime, uint8_t protocol,
+				uint16_t int_port, uint16_t ext_port,
+				const char *ext_addr)
 {
 	struct packet p = {.len = PCP_MAP_LEN};
 	struct wire_out w = wire_to(p.data, sizeof(p.data));
-	struct in6_addr host = address("192.168.1.20"), ext = address(ext_addr);
+	struct in6_addr host = address(client), ext = address(ext_addr);
 
 	wire_put_u8(&w, PCP_VERSION);
 	wire_put_u8(&w, PCP_MAP);
@@ -165,17 +179,43 @@ static struct packet pcp_map(uint32_t lifetime, uint8_t protocol, uint16_t int_p
 	return p;
 }
 
-static void option(struct packet *p, uint8_t code, const char *text)
+static struct packet pcp_map(uint32_t lifetime, uint8_t protocol, uint16_t int_port,
+			     uint16_t ext_port, const char *ext_addr)
+{
+	return pcp_map_of("192.168.1.20", lifetime, protocol, int_port, ext_port,
+			  ext_addr);
+}
+
+static void option_data(struct packet *p, uint8_t code, const void *data, size_t len)
 {
 	struct wire_out w = wire_to(p->data + p->len, sizeof(p->data) - p->len);
-	size_t len = strlen(text);
 
 	wire_put_u8(&w, code);
 	wire_put_u8(&w, 0);
 	wire_put_u16(&w, (uint16_t)len);
-	wire_put(&w, text, len);
+	wire_put(&w, data, len);
 	wire_zero(&w, -len & 3);
 	p->len += wire_len(&w);
+}
+
+static void option(struct packet *p, uint8_t code, const char *text)
+{
+	option_data(p, code, text, strlen(text));
+}
+
+static void filter(struct packet *p, const char *remote, uint8_t len, uint16_t port)
+{
+	uint8_t data[PCP_FILTER_LEN] = {0, len, (uint8_t)(port >> 8), (uint8_t)port};
+	struct in6_addr a = address(remote);
+
+	memcpy(data + 4, &a, sizeof(a));
+	option_data(p, PCP_FILTER, data, sizeof(data));
+}
+
+static void third_party(struct fixture *f, struct packet *p, const char *host)
+{
+	f->third = address(host);
+	option_data(p, PCP_THIRD_PARTY, &f->third, sizeof(f->third));
 }
 
 static void assert_pcp(const struct fixture *f, enum pcp_result result, uint32_t lifetime)
@@ -570,7 +610,7 @@ static void every_refusal_has_its_code(void **state)
 		uint32_t exact_lifetime;
 	} rows[] = {
 		{LEASE_NOT_LAN, SILENT, SILENT, 0, SILENT, 0},
-		{LEASE_THIRD_PARTY, 2, 2, 1800, 2, 1800},
+		{LEASE_THIRD_PARTY, 2, 5, 1800, 5, 1800},
 		{LEASE_PROTOCOL, 2, 9, 1800, 9, 1800},
 		{LEASE_PORT, 2, 2, 1800, 2, 1800},
 		{LEASE_ACCESS, 2, 2, 1800, 11, 1800},
@@ -587,6 +627,7 @@ static void every_refusal_has_its_code(void **state)
 		{LEASE_NOT_FOUND, 2, 2, 1800, 2, 1800},
 		{LEASE_NO_WAN, 3, 7, 30, 7, 30},
 		{LEASE_REMOTE, 2, 2, 1800, 2, 1800},
+		{LEASE_FILTERS, 2, 2, 1800, 2, 1800},
 		{LEASE_KERNEL, 4, 8, 30, 8, 30},
 		{LEASE_REASON_END, 2, 2, 1800, 2, 1800},
 	};
@@ -685,7 +726,8 @@ static void only_our_own_addresses_are_served(void **state)
 
 static void nothing_is_served_before_the_state_has_come(void **state)
 {
-	struct record_setup setup = {.n_addrs = 1};
+	struct record_setup setup = {.n_addrs = 1,
+				     .features = RECORD_NATPMP | RECORD_PCP};
 	struct fixture *f = *state;
 
 	server_free(f->srv);
@@ -787,7 +829,9 @@ static void the_epoch_counts_seconds_from_its_start(void **state)
 /* S3 */
 static void a_host_that_asks_too_often_is_not_answered(void **state)
 {
-	struct record_setup setup = {.n_addrs = 1, .requests_per_second = 10};
+	struct record_setup setup = {.n_addrs = 1,
+				     .requests_per_second = 10,
+				     .features = RECORD_NATPMP | RECORD_PCP};
 	struct fixture *f = *state;
 	struct server_answer a;
 	int answered = 0;
@@ -855,6 +899,431 @@ static void any_bytes_are_borne(void **state)
 	assert_int_equal(server_waiting(f->srv), 0);
 }
 
+/* C20, C59: what is asked of the core, and what comes back. */
+static void filters_are_asked_for_and_come_back(void **state)
+{
+	struct fixture *f = *state;
+	struct packet p = pcp_map(600, IPPROTO_UDP, 3074, 4000, "0.0.0.0");
+	struct packet more = p, all = p;
+
+	filter(&p, "9.9.9.9", 128, 1);
+	filter(&p, "::", 0, 0);
+	filter(&p, "1.2.3.0", 120, 80);
+	assert_int_equal(handle(f, p.data, p.len), SERVER_ASK);
+	assert_int_equal(f->ask.flags, LEASE_NONCE | LEASE_UNFILTER);
+	assert_int_equal(f->ask.n_filters, 1);
+	assert_int_equal(f->ask.filters[0].len, 120);
+	assert_int_equal(f->ask.filters[0].port, 80);
+	f->reply.ext_port = 4000;
+	assert_true(reply(f, LEASE_OK));
+	assert_int_equal(f->answer.len, p.len);
+	assert_memory_equal(f->answer.data + 60, p.data + 60, p.len - 60);
+
+	filter(&more, "1.2.3.0", 120, 80);
+	assert_int_equal(handle(f, more.data, more.len), SERVER_ASK);
+	assert_int_equal(f->ask.flags, LEASE_NONCE); /* they are added */
+	assert_true(reply(f, LEASE_FILTERS));
+	assert_pcp(f, PCP_EXCESSIVE_REMOTE_PEERS, 1800);
+	assert_int_equal(handle(f, more.data, more.len), SERVER_ASK);
+	assert_true(reply(f, LEASE_REMOTE));
+	assert_pcp(f, PCP_EXCESSIVE_REMOTE_PEERS, 1800);
+	assert_memory_equal(f->answer.data + 24, more.data + 24, more.len - 24);
+
+	for (int i = 0; i <= LEASE_FILTERS_MAX; i++)
+		filter(&all, "1.2.3.0", 120, 80);
+	assert_int_equal(handle(f, all.data, all.len), SERVER_ANSWER);
+	assert_pcp(f, PCP_EXCESSIVE_REMOTE_PEERS, 1800);
+}
+
+/* C19: the core's policy says who may; never "not authorized". */
+static void a_third_party_is_asked_for(void **state)
+{
+	struct fixture *f = *state;
+	struct packet p = pcp_map(600, IPPROTO_UDP, 3074, 4000, "0.0.0.0");
+	struct packet self = p, outside = p;
+	struct packet del = pcp_map(0, IPPROTO_UDP, 3074, 0, "0.0.0.0");
+
+	third_party(f, &outside, "172.16.0.1");
+	assert_int_equal(handle(f, outside.data, outside.len), SERVER_ANSWER);
+	assert_pcp(f, PCP_UNSUPP_OPTION, 1800);
+	third_party(f, &self, "192.168.1.20");
+	assert_int_equal(handle(f, self.data, self.len), SERVER_ANSWER);
+	assert_pcp(f, PCP_MALFORMED_REQUEST, 1800);
+
+	third_party(f, &p, "192.168.1.21");
+	assert_int_equal(handle(f, p.data, p.len), SERVER_ASK);
+	assert_true(reply(f, LEASE_THIRD_PARTY));
+	assert_pcp(f, PCP_UNSUPP_OPTION, 1800);
+	assert_int_equal(handle(f, p.data, p.len), SERVER_ASK);
+	f->reply.ext_port = 4000;
+	assert_true(reply(f, LEASE_OK));
+	assert_int_equal(f->answer.len, 80);
+	assert_memory_equal(f->answer.data + 60, p.data + 60, 20); /* C59 */
+
+	third_party(f, &del, "192.168.1.21");
+	assert_int_equal(handle(f, del.data, del.len), SERVER_ASK);
+	assert_int_equal(f->ask.op, LEASE_OP_UNMAP);
+	assert_true(reply(f, LEASE_OK));
+	assert_int_equal(f->answer.len, 80);
+	assert_memory_equal(f->answer.data + 60, del.data + 60, 20);
+}
+
+/* C29: absent keeps it, empty clears it. */
+static void description_is_told_apart_from_none(void **state)
+{
+	struct fixture *f = *state;
+	struct packet none = pcp_map(600, IPPROTO_UDP, 3074, 4000, "0.0.0.0");
+	struct packet empty = none, bad = none;
+
+	assert_int_equal(handle(f, none.data, none.len), SERVER_ASK);
+	assert_int_equal(f->ask.flags, LEASE_NONCE);
+	option(&empty, PCP_DESCRIPTION, "");
+	assert_int_equal(handle(f, empty.data, empty.len), SERVER_ASK);
+	assert_int_equal(f->ask.flags, LEASE_NONCE | LEASE_DESCRIBE);
+	assert_string_equal(f->ask.description, "");
+	assert_true(reply(f, LEASE_OK));
+	assert_int_equal(f->answer.len, 64);
+	assert_memory_equal(f->answer.data + 60, "\x80\0\0\0", 4);
+	option(&bad, PCP_DESCRIPTION, "\xff");
+	assert_int_equal(handle(f, bad.data, bad.len), SERVER_ASK);
+	assert_int_equal(f->ask.flags, LEASE_NONCE);
+	assert_true(reply(f, LEASE_OK));
+	assert_int_equal(f->answer.len, 60);
+}
+
+/* C55: how long outbound traffic still keeps it, if the core says so. */
+static void a_delete_tells_what_is_left(void **state)
+{
+	struct fixture *f = *state;
+	struct packet p = pcp_map(0, IPPROTO_UDP, 3074, 0, "0.0.0.0");
+
+	f->reply.lifetime = 120;
+	assert_int_equal(handle(f, p.data, p.len), SERVER_ASK);
+	assert_true(reply(f, LEASE_OK));
+	assert_pcp(f, PCP_SUCCESS, 120);
+	assert_int_equal(handle(f, p.data, p.len), SERVER_ASK);
+	assert_true(reply(f, LEASE_NOT_FOUND));
+	assert_pcp(f, PCP_SUCCESS, 0);
+	assert_int_equal(handle(f, p.data, p.len), SERVER_ASK);
+	assert_true(reply(f, LEASE_STATIC)); /* C16 */
+	assert_pcp(f, PCP_NOT_AUTHORIZED, 1800);
+}
+
+static void from_v6(struct fixture *f, const char *addr, const char *local)
+{
+	f->peer.addr = address(addr);
+	f->peer.local = address(local);
+}
+
+/* C27: a pinhole, so that external and internal are the same; no WAN of IPv4 is needed. */
+static void ipv6_maps_are_pinholes(void **state)
+{
+	struct fixture *f = *state;
+	struct packet p = pcp_map_of("2001:db8:1::20", 600, IPPROTO_TCP, 8333, 9000,
+				     "99.9.9.9");
+	struct packet exact = pcp_map_of("2001:db8:1::20", 600, IPPROTO_TCP, 8333, 8333,
+					 "2001:db8:1::20");
+	struct packet port = pcp_map_of("2001:db8:1::20", 600, IPPROTO_TCP, 8333, 9000,
+					"::");
+	struct packet addr = pcp_map_of("2001:db8:1::20", 600, IPPROTO_TCP, 8333, 8333,
+					"2001:db8:1::21");
+
+	set_wan(f, "::");
+	from_v6(f, "2001:db8:1::20", "fe80::1"); /* as Bitcoin Core asks */
+	assert_int_equal(handle(f, p.data, p.len), SERVER_ASK);
+	assert_int_equal(f->ask.int_port, 8333);
+	assert_int_equal(f->ask.ext_port, 8333);
+	f->reply.tag = f->ask.tag;
+	f->reply.reason = LEASE_OK;
+	f->reply.ext_port = 8333;
+	f->reply.lifetime = 600;
+	f->reply.external = f->peer.addr;
+	assert_true(server_reply(f->srv, &f->reply, NOW, &f->answer));
+	assert_pcp(f, PCP_SUCCESS, 600);
+	assert_int_equal(f->answer.len, 60);
+	assert_int_equal(u16(f, 42), 8333);
+	assert_memory_equal(f->answer.data + 44, &f->peer.addr, 16);
+	assert_memory_equal(&f->answer.to, &f->peer, sizeof(f->peer)); /* S2 */
+
+	option(&exact, PCP_PREFER_FAILURE, "");
+	option(&port, PCP_PREFER_FAILURE, "");
+	option(&addr, PCP_PREFER_FAILURE, "");
+	assert_int_equal(handle(f, exact.data, exact.len), SERVER_ASK);
+	assert_int_equal(handle(f, port.data, port.len), SERVER_ANSWER);
+	assert_pcp(f, PCP_CANNOT_PROVIDE_EXTERNAL, 1800);
+	assert_int_equal(handle(f, addr.data, addr.len), SERVER_ANSWER);
+	assert_pcp(f, PCP_CANNOT_PROVIDE_EXTERNAL, 1800);
+}
+
+/* C27, N22: nobody outside can reach these, so nothing is opened; ANNOUNCE is answered. */
+static void ipv6_addresses_of_the_lan_alone_are_not_mapped(void **state)
+{
+	static const char *const addrs[] = {"fe80::20", "fd00:1::20"};
+	struct record_setup setup = {.n_addrs = 1, .features = RECORD_PCP};
+	struct fixture *f = *state;
+
+	server_free(f->srv);
+	setup.addrs[0] = network("fd00:1::1", 64);
+	f->srv = server_new(&setup);
+	assert_non_null(f->srv);
+	set_wan(f, "11.0.0.7");
+	for (size_t i = 0; i < 2; i++) {
+		struct packet p = pcp_map_of(addrs[i], 600, IPPROTO_TCP, 8333, 0, "::");
+		struct packet del = pcp_map_of(addrs[i], 0, IPPROTO_TCP, 8333, 0, "::");
+
+		from_v6(f, addrs[i], "fe80::1");
+		assert_int_equal(handle(f, p.data, p.len), SERVER_ANSWER);
+		assert_pcp(f, PCP_NOT_AUTHORIZED, 1800);
+		assert_int_equal(handle(f, del.data, del.len), SERVER_ANSWER);
+		assert_pcp(f, PCP_SUCCESS, 0);
+		p.data[1] = PCP_ANNOUNCE;
+		assert_int_equal(handle(f, p.data, PCP_HEADER_LEN), SERVER_ANSWER);
+		assert_pcp(f, PCP_SUCCESS, 0);
+	}
+	from_v6(f, "fd00:2::20", "fe80::1"); /* S1: no host of that LAN */
+	assert_int_equal(handle(f, "\3\0", 2), SERVER_SILENT);
+	from_v6(f, "fe80::20", "ff02::1");
+	assert_int_equal(handle(f, "\3\0", 2), SERVER_SILENT);
+	from_v6(f, "ff02::1", "fe80::1");
+	assert_int_equal(handle(f, "\3\0", 2), SERVER_SILENT);
+	from_v6(f, "::1", "fe80::1");
+	assert_int_equal(handle(f, "\3\0", 2), SERVER_SILENT);
+	/* S4: NAT-PMP knows no IPv6. */
+	from_v6(f, "fe80::20", "fe80::1");
+	assert_int_equal(handle(f, "\0\0", 2), SERVER_ANSWER);
+	assert_memory_equal(f->answer.data, "\2\x80\0\1", 4);
+}
+
+static void natpmp_is_not_spoken_over_ipv6(void **state)
+{
+	struct fixture *f = *state;
+
+	from_v6(f, "2001:db8:1::20", "2001:db8:1::1");
+	assert_int_equal(handle(f, "\0\0", 2), SERVER_ANSWER);
+	assert_int_equal(f->answer.len, 4);
+	assert_memory_equal(f->answer.data, "\2\x80\0\1", 4);
+	server_set_protocols(f->srv, true, false);
+	assert_int_equal(handle(f, "\0\0", 2), SERVER_SILENT);
+	assert_int_equal(handle(f, "\2\0", 2), SERVER_SILENT);
+}
+
+/* S1: of its networks, and of those behind a switch. */
+static void only_hosts_of_that_lan_are_served(void **state)
+{
+	static const struct {
+		const char *host;
+		enum server_verdict want;
+	} rows[] = {
+		{"192.168.1.77", SERVER_ANSWER}, {"10.20.3.4", SERVER_ANSWER},
+		{"192.168.2.20", SERVER_SILENT}, {"11.0.0.2", SERVER_SILENT},
+		{"10.21.0.1", SERVER_SILENT},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		f->peer.addr = address(rows[i].host);
+		assert_int_equal(handle(f, "\0\0", 2), rows[i].want);
+		assert_int_equal(handle(f, "\3\0", 2), rows[i].want);
+	}
+}
+
+/* Grants that mapping. */
+static void grant(struct fixture *f, const struct packet *p)
+{
+	assert_int_equal(handle(f, p->data, p->len), SERVER_ASK);
+	f->reply.ext_port = 4000;
+	f->reply.lifetime = 600;
+	assert_true(reply(f, LEASE_OK));
+	assert_pcp(f, PCP_SUCCESS, 600);
+}
+
+/* One update; the core is asked where that is wanted, and has the lease as it was granted. */
+static bool update(struct fixture *f, uint64_t now_ms)
+{
+	struct lease_reply there;
+	enum server_verdict v = server_update(f->srv, now_ms, &f->answer, &f->ask);
+
+	if (v != SERVER_ASK)
+		return v == SERVER_ANSWER;
+	assert_true(lease_request_valid(&f->ask));
+	assert_int_equal(f->ask.op, LEASE_OP_GET_PORT);
+	assert_int_equal(f->ask.ext_port, 4000);
+	there = (struct lease_reply){.tag = f->ask.tag,
+				     .op = f->ask.op,
+				     .protocol = f->ask.protocol,
+				     .int_port = f->ask.int_port,
+				     .ext_port = 4000,
+				     .internal = f->peer.addr,
+				     .claims = 1 << LEASE_BY_PCP};
+	return server_reply(f->srv, &there, now_ms, &f->answer);
+}
+
+/* C24: the reply that the client would get now, with its nonce, three times. */
+static void clients_are_told_of_a_new_address(void **state)
+{
+	static const uint64_t after[] = {0, 250, 750};
+	struct fixture *f = *state;
+	struct packet p = pcp_map(600, IPPROTO_UDP, 3074, 4000, "0.0.0.0");
+	struct in6_addr wan = address("12.0.0.9");
+
+	option(&p, PCP_DESCRIPTION, "no mandatory one, so left out");
+	filter(&p, "1.2.3.0", 120, 80);
+	grant(f, &p);
+	assert_true(server_next_update(f->srv) == UINT64_MAX);
+	set_wan(f, "::");
+	assert_true(server_next_update(f->srv) == UINT64_MAX);
+	assert_false(update(f, NOW));
+	set_wan(f, "12.0.0.9");
+	for (size_t i = 0; i < 3; i++) {
+		uint64_t now = NOW + after[i];
+
+		assert_true(server_next_update(f->srv) <= now);
+		if (i)
+			assert_true(server_next_update(f->srv) == now);
+		assert_true(update(f, now));
+		assert_memory_equal(&f->answer.to, &f->peer, sizeof(f->peer));
+		assert_pcp(f, PCP_SUCCESS, 600);
+		assert_int_equal(f->answer.data[1], 0x81);
+		assert_int_equal(f->answer.len, 60 + 24);
+		assert_memory_equal(f->answer.data + 24, p.data + 24, 18);
+		assert_int_equal(u16(f, 42), 4000);
+		assert_memory_equal(f->answer.data + 44, &wan, sizeof(wan));
+		assert_memory_equal(f->answer.data + 60, p.data + p.len - 24, 24);
+		assert_false(update(f, now));
+	}
+	assert_true(server_next_update(f->srv) == UINT64_MAX);
+}
+
+/* C24: who had PREFER_FAILURE for that address rather has none; who renews knows. */
+static void an_update_is_what_the_client_asked_for(void **state)
+{
+	struct fixture *f = *state;
+	struct packet p = pcp_map(600, IPPROTO_UDP, 3074, 4000, "11.0.0.7");
+	struct packet del = pcp_map(0, IPPROTO_UDP, 3074, 4000, "11.0.0.7");
+	struct packet any = pcp_map(600, IPPROTO_UDP, 3075, 4000, "0.0.0.0");
+
+	option(&p, PCP_PREFER_FAILURE, "");
+	option(&any, PCP_PREFER_FAILURE, "");
+	grant(f, &p);
+	set_wan(f, "12.0.0.9");
+	assert_true(update(f, NOW));
+	assert_pcp(f, PCP_CANNOT_PROVIDE_EXTERNAL, 1800);
+	assert_int_equal(f->answer.len, 60);
+	assert_memory_equal(f->answer.data + 24, p.data + 24, 36);
+	assert_int_equal(handle(f, del.data, del.len), SERVER_ASK);
+	assert_true(reply(f, LEASE_OK));
+	assert_false(update(f, NOW + 250));
+
+	grant(f, &any);
+	set_wan(f, "12.0.0.10");
+	assert_true(update(f, NOW));
+	assert_pcp(f, PCP_SUCCESS, 600);
+	grant(f, &any);
+	assert_false(update(f, NOW + 250));
+	assert_true(server_next_update(f->srv) == UINT64_MAX);
+}
+
+/* C24: nobody is told of what has ended meanwhile, by the admin's word or another's. */
+static void an_update_is_of_what_is_there(void **state)
+{
+	static const struct {
+		enum lease_reason reason;
+		uint16_t int_port;
+		uint8_t claims;
+		bool told;
+	} rows[] = {
+		{LEASE_OK, 3074, 1 << LEASE_BY_PCP | 1 << LEASE_BY_UPNP, true},
+		{LEASE_OK, 3074, 1 << LEASE_BY_STATIC, true},
+		{LEASE_OK, 3074, 1 << LEASE_BY_UPNP, false},
+		{LEASE_OK, 3075, 1 << LEASE_BY_PCP, false},
+		{LEASE_NOT_FOUND, 3074, 0, false},
+		{LEASE_RATE, 3074, 0, true}, /* it could not be asked */
+	};
+	struct fixture *f = *state;
+	struct packet p = pcp_map(600, IPPROTO_UDP, 3074, 4000, "0.0.0.0");
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct lease_reply r = {.reason = (uint8_t)rows[i].reason,
+					.int_port = rows[i].int_port,
+					.internal = f->peer.addr,
+					.claims = rows[i].claims};
+
+		grant(f, &p);
+		set_wan(f, i % 2 ? "12.0.0.10" : "12.0.0.9");
+		assert_int_equal(server_update(f->srv, NOW, &f->answer, &f->ask),
+				 SERVER_ASK);
+		r.tag = f->ask.tag;
+		assert_int_equal(server_reply(f->srv, &r, NOW + 7, &f->answer),
+				 rows[i].told);
+		/* 250 ms count from when it was sent. */
+		assert_int_equal(server_update(f->srv, NOW + 256, &f->answer, &f->ask),
+				 SERVER_SILENT);
+		assert_int_equal(server_update(f->srv, NOW + 257, &f->answer, &f->ask),
+				 rows[i].told ? SERVER_ANSWER : SERVER_SILENT);
+	}
+	assert_int_equal(server_waiting(f->srv), 0);
+}
+
+/* P17, P27, C25: a table that was lost is nothing to be told of. */
+static void lost_mappings_are_not_told(void **state)
+{
+	struct fixture *f = *state;
+	struct packet p = pcp_map(600, IPPROTO_UDP, 3074, 4000, "0.0.0.0");
+	struct record_state st = {.epoch_ms = NOW, .wan4 = address("11.0.0.7")};
+
+	grant(f, &p);
+	server_set_state(f->srv, &st);
+	st.wan4 = address("12.0.0.9");
+	server_set_state(f->srv, &st);
+	assert_false(update(f, NOW));
+	assert_true(server_next_update(f->srv) == UINT64_MAX);
+}
+
+/* S3: Deluge sends 20 a second; 32 outstanding are a burst. The default limit bears both. */
+static void an_honest_client_never_meets_the_limit(void **state)
+{
+	struct record_setup setup = {.n_addrs = 1,
+				     .requests_per_second = 200,
+				     .features = RECORD_NATPMP | RECORD_PCP};
+	struct fixture *f = *state;
+	struct server_answer a;
+
+	server_free(f->srv);
+	setup.addrs[0].addr = f->peer.local;
+	f->srv = server_new(&setup);
+	assert_non_null(f->srv);
+	set_wan(f, "11.0.0.7");
+	for (uint64_t ms = NOW; ms < NOW + 60000; ms += 50)
+		for (int i = 0; i < (ms % 10000 ? 1 : 64); i++)
+			assert_int_equal(server_handle(f->srv, &f->peer, "\0\0", 2, ms,
+						       &a, &f->ask),
+					 SERVER_ANSWER);
+}
+
+/* P6, P28, C48: what the set-up switches off. */
+static void the_setup_says_what_is_served(void **state)
+{
+	struct record_setup setup = {.n_addrs = 1, .features = RECORD_NATPMP};
+	struct fixture *f = *state;
+
+	setup.addrs[0].addr = f->peer.local;
+	server_free(f->srv);
+	f->srv = server_new(&setup);
+	assert_non_null(f->srv);
+	set_wan(f, "11.0.0.7");
+	assert_int_equal(handle(f, "\2\0", 2), SERVER_ANSWER);
+	assert_int_equal(f->answer.len, 8);
+	assert_int_equal(handle(f, "\0\0", 2), SERVER_ANSWER);
+	assert_int_equal(f->answer.len, 12);
+	setup.features = RECORD_PCP;
+	server_free(f->srv);
+	f->srv = server_new(&setup);
+	assert_non_null(f->srv);
+	set_wan(f, "11.0.0.7");
+	assert_int_equal(handle(f, "\0\0", 2), SERVER_ANSWER);
+	assert_memory_equal(f->answer.data, "\2\x80\0\1", 4);
+}
+
 #define SERVER_TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 
 int main(void)
@@ -888,6 +1357,20 @@ int main(void)
 		SERVER_TEST(the_epoch_counts_seconds_from_its_start),
 		SERVER_TEST(a_host_that_asks_too_often_is_not_answered),
 		SERVER_TEST(the_rate_remembers_hosts_while_others_come),
+		SERVER_TEST(filters_are_asked_for_and_come_back),
+		SERVER_TEST(a_third_party_is_asked_for),
+		SERVER_TEST(description_is_told_apart_from_none),
+		SERVER_TEST(a_delete_tells_what_is_left),
+		SERVER_TEST(ipv6_maps_are_pinholes),
+		SERVER_TEST(ipv6_addresses_of_the_lan_alone_are_not_mapped),
+		SERVER_TEST(natpmp_is_not_spoken_over_ipv6),
+		SERVER_TEST(only_hosts_of_that_lan_are_served),
+		SERVER_TEST(clients_are_told_of_a_new_address),
+		SERVER_TEST(an_update_is_what_the_client_asked_for),
+		SERVER_TEST(an_update_is_of_what_is_there),
+		SERVER_TEST(lost_mappings_are_not_told),
+		SERVER_TEST(an_honest_client_never_meets_the_limit),
+		SERVER_TEST(the_setup_says_what_is_served),
 		SERVER_TEST(any_bytes_are_borne),
 	};
 

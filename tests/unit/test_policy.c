@@ -96,30 +96,35 @@ static void inside_ports_below_1024_are_refused(void **state)
 
 static void external_ports_are_refused_with_their_own_reason(void **state)
 {
+	struct in6_addr in = host(20);
 	struct rig *g = *state;
 	const struct lease_policy *p = &g->policy;
 
-	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 0), LEASE_PORT);
-	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 80),
+	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 0, &in),
+			 LEASE_PORT);
+	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 80, &in),
 			 LEASE_ACCESS);
-	assert_int_equal(policy_ext_port(p, LEASE_BY_TRIGGER, IPPROTO_UDP, 987),
+	assert_int_equal(policy_ext_port(p, LEASE_BY_TRIGGER, IPPROTO_UDP, 987, &in),
 			 LEASE_OK);
-	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 8080),
+	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 8080, &in),
 			 LEASE_RESERVED);
-	assert_int_equal(policy_ext_port(p, LEASE_BY_ADMIN, IPPROTO_UDP, 8080), LEASE_OK);
-	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 4500), LEASE_OK);
+	assert_int_equal(policy_ext_port(p, LEASE_BY_ADMIN, IPPROTO_UDP, 8080, &in),
+			 LEASE_OK);
+	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 4500, &in),
+			 LEASE_OK);
 	g->used = LEASE_ROUTER;
-	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 4500),
+	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 4500, &in),
 			 LEASE_ROUTER);
-	assert_int_equal(policy_ext_port(p, LEASE_BY_ADMIN, IPPROTO_UDP, 4500),
+	assert_int_equal(policy_ext_port(p, LEASE_BY_ADMIN, IPPROTO_UDP, 4500, &in),
 			 LEASE_ROUTER);
 	g->used = LEASE_STATIC;
-	assert_int_equal(policy_ext_port(p, LEASE_BY_ADMIN, IPPROTO_UDP, 4500),
+	assert_int_equal(policy_ext_port(p, LEASE_BY_ADMIN, IPPROTO_UDP, 4500, &in),
 			 LEASE_STATIC);
-	assert_int_equal(policy_ext_port(p, LEASE_BY_STATIC, IPPROTO_UDP, 4500),
+	assert_int_equal(policy_ext_port(p, LEASE_BY_STATIC, IPPROTO_UDP, 4500, &in),
 			 LEASE_OK);
 	g->policy.in_use = NULL;
-	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 4500), LEASE_OK);
+	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 4500, &in),
+			 LEASE_OK);
 }
 
 static void remote_prefixes_have_one_form(void **state)
@@ -130,24 +135,24 @@ static void remote_prefixes_have_one_form(void **state)
 	(void)state;
 	assert_int_equal(addr_parse("11.0.0.200", &a), 0);
 	assert_int_equal(addr_parse("11.0.0.128", &b), 0);
-	assert_int_equal(policy_remote(&a, &len), LEASE_OK);
+	assert_int_equal(policy_remote(&a, &len, false), LEASE_OK);
 	assert_true(addr_equal(&a, &b));
 	len = 96;
-	assert_int_equal(policy_remote(&a, &len), LEASE_OK);
+	assert_int_equal(policy_remote(&a, &len, false), LEASE_OK);
 	assert_int_equal(len, 0);
 	assert_true(addr_is_none(&a));
 	len = 0;
 	a = b;
-	assert_int_equal(policy_remote(&a, &len), LEASE_OK);
+	assert_int_equal(policy_remote(&a, &len, false), LEASE_OK);
 	assert_true(addr_is_none(&a));
 	a = b;
 	len = 95;
-	assert_int_equal(policy_remote(&a, &len), LEASE_REMOTE);
+	assert_int_equal(policy_remote(&a, &len, false), LEASE_REMOTE);
 	assert_int_equal(addr_parse("2001:db8::1", &a), 0);
 	len = 128;
-	assert_int_equal(policy_remote(&a, &len), LEASE_REMOTE);
+	assert_int_equal(policy_remote(&a, &len, false), LEASE_REMOTE);
 	a = b;
-	assert_int_equal(policy_remote(&a, &len), LEASE_OK);
+	assert_int_equal(policy_remote(&a, &len, false), LEASE_OK);
 	assert_true(addr_equal(&a, &b));
 }
 

@@ -54,6 +54,7 @@ static void a_grant_says_what_it_granted(void **state)
 
 	req.tag = 99;
 	strcpy(req.description, "xbox");
+	req.flags |= LEASE_DESCRIBE;
 	assert_int_equal(ask(g, req), LEASE_OK);
 	assert_int_equal(g->reply.tag, 99);
 	assert_int_equal(g->reply.ext_port, 7200);
@@ -416,6 +417,7 @@ static void the_same_host_overwrites_its_mapping(void **state)
 	struct lease_request req = upnp(20, 7100, 7100);
 
 	strcpy(req.description, "one");
+	req.flags |= LEASE_DESCRIBE;
 	assert_int_equal(ask(g, req), LEASE_OK);
 	req.lifetime = 60;
 	strcpy(req.description, "two");

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "lease/claims.h"
+#include "lease/filters.h"
 
 #define OPERATIONS 100000
 #define MODEL_MAX 2048
@@ -29,6 +30,7 @@ struct model {
 	} group[GROUPS_MAX];
 	size_t n_groups;
 	uint64_t random;
+	size_t filtered, pinholes;
 	size_t grants, renewals, ends, refusals, reverts, waits, moves;
 };
 
@@ -162,6 +164,17 @@ static bool same_inside(const struct lease *a, const struct lease *b)
 	       addr_equal(&a->internal, &b->internal);
 }
 
+static void check_filters(const struct lease *l)
+{
+	struct lease again = *l;
+
+	assert_int_equal(filters_check(&again), LEASE_OK);
+	assert_memory_equal(&again, l, sizeof(again));
+	assert_true(!l->n_filters || !l->remote_len);
+	for (size_t i = l->n_filters; i < LEASE_FILTERS_MAX; i++)
+		assert_int_equal(l->filters[i].len, 0);
+}
+
 static void check_lease(void *arg, const struct lease *l)
 {
 	struct seen *s = arg;
@@ -186,11 +199,19 @@ static void check_lease(void *arg, const struct lease *l)
 			continue;
 		if (!o->gone && same_inside(&o->lease, l))
 			twins += o->lease.twin;
-		/* One external port leads to one host. */
-		if (o->lease.protocol == l->protocol && o->lease.ext_port == l->ext_port)
+		/* One external port leads to one host, and from one remote to one lease. */
+		if (lease_is_pinhole(l) != lease_is_pinhole(&o->lease) ||
+		    o->lease.protocol != l->protocol || o->lease.ext_port != l->ext_port)
+			continue;
+		if (!lease_is_pinhole(l))
 			assert_true(addr_equal(&o->lease.internal, &l->internal));
+		if (!o->gone && !lease_same_key(&o->lease, l) &&
+		    addr_equal(&o->lease.internal, &l->internal))
+			assert_false(filters_overlap(&o->lease, l));
 	}
-	assert_int_equal(twins, 1);
+	assert_int_equal(twins, !lease_is_pinhole(l));
+	assert_true(!lease_is_pinhole(l) || (l->ext_port == l->int_port && l->enabled));
+	check_filters(l);
 	s->n++;
 	s->shown += table_shows(l);
 	if (claim_next(l) < s->next)
@@ -202,7 +223,7 @@ static void check_ports(const struct rig *g, const struct model *m)
 	struct portset busy[2] = {0};
 
 	for (size_t i = 0; i < MODEL_MAX; i++)
-		if (m->entry[i].used)
+		if (m->entry[i].used && !lease_is_pinhole(&m->entry[i].lease))
 			portset_add(&busy[m->entry[i].lease.protocol == IPPROTO_UDP],
 				    m->entry[i].lease.ext_port,
 				    m->entry[i].lease.ext_port);
@@ -216,10 +237,10 @@ static void check_ports(const struct rig *g, const struct model *m)
 
 static void check_hosts(const struct rig *g, const struct model *m)
 {
-	size_t restricted = 0;
+	size_t restricted = 0, pinholes = 0;
 
-	for (unsigned int n = 0; n < HOSTS; n++) {
-		struct in6_addr in = host(20 + n);
+	for (unsigned int n = 0; n < 2 * HOSTS; n++) {
+		struct in6_addr in = n < HOSTS ? host(20 + n) : host6(20 + n - HOSTS);
 		const struct host *h;
 		size_t leases = 0, own = 0;
 
@@ -231,7 +252,8 @@ static void check_hosts(const struct rig *g, const struct model *m)
 				continue;
 			leases += e->lease.origin != LEASE_BY_ADMIN &&
 				  e->lease.origin != LEASE_BY_STATIC;
-			own += e->lease.remote_len != 0;
+			own += filters_elements(&e->lease);
+			pinholes += lease_is_pinhole(&e->lease);
 		}
 		assert_int_equal(h->leases, leases);
 		assert_int_equal(h->restricted, own);
@@ -240,6 +262,7 @@ static void check_hosts(const struct rig *g, const struct model *m)
 		restricted += own;
 	}
 	assert_int_equal(g->book->restricted, restricted);
+	assert_int_equal(g->book->pinholes, pinholes);
 }
 
 static void check_listing(const struct rig *g)
@@ -278,6 +301,23 @@ static void check_all(struct rig *g, struct model *m)
 	check_listing(g);
 }
 
+/* From a few networks within each other, so that many cover each other or cross. */
+static void random_filters(struct model *m, struct lease_request *req, bool v6)
+{
+	req->n_filters = (uint8_t)dice(m, LEASE_FILTERS_MAX + 1);
+	for (size_t i = 0; i < req->n_filters; i++) {
+		struct lease_filter *f = &req->filters[i];
+
+		f->len = (uint8_t)(124 + dice(m, 5));
+		f->port = dice(m, 3) ? (uint16_t)dice(m, 3) : 0;
+		f->addr = addr_from_v4((struct in_addr){htonl(0x0c000000 + dice(m, 32))});
+		if (v6)
+			f->addr.s6_addr[0] = 0x20;
+	}
+	if (dice(m, 3) == 0)
+		req->flags |= LEASE_UNFILTER;
+}
+
 static struct lease_request random_request(struct model *m)
 {
 	static const enum lease_by who[] = {
@@ -312,6 +352,16 @@ static struct lease_request random_request(struct model *m)
 			(struct in_addr){htonl(0x0b000000 + dice(m, 4))});
 		req.remote_len = (uint8_t)(126 + dice(m, 3));
 	}
+	if (dice(m, 4) == 0) {
+		req.client = req.internal = host6(req.client.s6_addr[15]);
+		if (by == LEASE_BY_UPNP && dice(m, 2))
+			req.ext_port = req.int_port;
+		req.remote.s6_addr[0] = req.remote_len ? 0x20 : 0;
+	}
+	if (by == LEASE_BY_PCP && dice(m, 2))
+		random_filters(m, &req, !addr_is_v4(&req.internal));
+	if (dice(m, 2))
+		req.flags |= LEASE_DESCRIBE;
 	if (dice(m, 2))
 		snprintf(req.description, sizeof(req.description), "%u", dice(m, 3));
 	req.index = dice(m, 20);
@@ -347,8 +397,30 @@ static void check_answer(struct rig *g, struct model *m, const struct lease_requ
 	if (!ok && req->op != LEASE_OP_UNMAP_ALL && req->op != LEASE_OP_UNMAP)
 		assert_int_equal(g->out.n, 0);
 	m->refusals += !ok;
-	if (ok && req->op == LEASE_OP_MAP && (req->flags & LEASE_EXACT))
+	if (ok && req->op == LEASE_OP_MAP && (req->flags & LEASE_EXACT) && req->ext_port)
 		assert_int_equal(g->reply.ext_port, req->ext_port);
+}
+
+/* C20: each filter that was granted is there, or one that covers it. */
+static void check_granted_filters(const struct lease *l, const struct lease_request *req)
+{
+	if (claim_has(l, LEASE_BY_STATIC))
+		return;
+	for (size_t i = 0; i < req->n_filters; i++) {
+		const struct lease_filter *f = &req->filters[i];
+		bool kept = false;
+
+		for (size_t j = 0; j < l->n_filters; j++) {
+			struct prefix p = {l->filters[j].addr, l->filters[j].len};
+
+			kept = kept ||
+			       (p.len <= f->len && prefix_has(&p, &f->addr) &&
+				(!l->filters[j].port || l->filters[j].port == f->port));
+		}
+		assert_true(kept);
+	}
+	if ((req->flags & LEASE_UNFILTER) && !req->n_filters)
+		assert_int_equal(l->n_filters, 0);
 }
 
 /* After a granted request was counted in. */
@@ -356,6 +428,7 @@ static void check_effect(struct rig *g, struct model *m, const struct lease_requ
 {
 	struct lease key = {.protocol = req->protocol,
 			    .ext_port = g->reply.ext_port,
+			    .internal = g->reply.internal,
 			    .remote = g->reply.remote,
 			    .remote_len = g->reply.remote_len};
 
@@ -366,6 +439,9 @@ static void check_effect(struct rig *g, struct model *m, const struct lease_requ
 		assert_true(addr_equal(&e->lease.internal, &req->internal));
 		assert_int_equal(e->lease.int_port, req->int_port);
 		assert_true(e->lease.claims & (1 << req->by | 1 << LEASE_BY_STATIC));
+		check_granted_filters(&e->lease, req);
+		m->filtered += e->lease.n_filters != 0;
+		m->pinholes += lease_is_pinhole(&e->lease);
 		return;
 	}
 	if (req->op != LEASE_OP_UNMAP || g->reply.reason != LEASE_OK)
@@ -438,7 +514,7 @@ static void the_book_is_what_its_steps_say(void **state)
 		      m->grants, m->renewals, m->moves, m->ends, m->refusals, m->reverts,
 		      m->waits);
 	assert_true(m->grants > 5000 && m->ends > 5000 && m->moves > 100 &&
-		    m->waits > 1000);
+		    m->waits > 1000 && m->filtered > 1000 && m->pinholes > 1000);
 	free(m);
 	free(before);
 }

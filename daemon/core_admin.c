@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <unistd.h>
+
+#include "daemon/core_inside.h"
+#include "daemon/privileges.h"
+
+struct core_processes {
+	struct core *core;
+	struct control_status *out;
+};
+
+static void core_add_process(struct control_status *out, enum role role, const char *lan,
+			     pid_t pid)
+{
+	if (out->n_processes < CONTROL_PROCESSES)
+		out->processes[out->n_processes++] = (struct control_process){
+			.role = role_name(role),
+			.lan = lan,
+			.pid = pid,
+			.user = role_user(role)};
+}
+
+static void core_each_worker(void *arg, enum role role, uint16_t lan, pid_t pid,
+			     bool ready)
+{
+	struct core_processes *p = arg;
+
+	(void)ready;
+	core_add_process(p->out, role, p->core->topology.lan[lan].name, pid);
+}
+
+static void core_status(void *arg, struct control_status *out)
+{
+	struct core *c = arg;
+	const struct topology *t = &c->topology;
+	struct core_processes p = {c, out};
+
+	out->started_ms = c->started_ms;
+	out->epoch_ms = c->epoch_ms;
+	out->wan.interface = t->wan[0] ? t->wan : NULL;
+	out->wan.addr = t->wan4;
+	out->wan.up = t->wan_up;
+	for (size_t i = 0; i < LEASE_LANS_MAX; i++) {
+		const struct topology_lan *lan = &t->lan[i];
+
+		if (lan->name[0])
+			out->lans[out->n_lans++] = (struct control_lan){
+				.name = lan->name,
+				.addr = lan->n_addrs ? lan->addrs[0].addr
+						     : (struct in6_addr)IN6ADDR_ANY_INIT,
+				.upnp = lan->upnp,
+				.pcp = lan->pcp,
+				.http_port = lan->upnp ? lan->http_port : 0,
+			};
+	}
+	out->leases = registry_count(ledger_book(c->ledger));
+	out->max_leases = c->config.leases;
+	out->in_place_renewal = firewall_renews_in_place(c->firewall);
+	out->destroy_element = firewall_has_destroy(c->firewall);
+	out->assumed_61 = c->options->assume_kernel_61;
+	core_add_process(out, ROLE_PARENT, NULL, c->parent_pid);
+	core_add_process(out, ROLE_CORE, NULL, getpid());
+	workers_each(c->workers, core_each_worker, &p);
+}
+
+static void core_each_lease(void *arg,
+			    void (*each)(void *each_arg, const struct lease *l),
+			    void *each_arg)
+{
+	struct core *c = arg;
+
+	registry_each(ledger_book(c->ledger), each, each_arg);
+}
+
+static const struct lease *core_find_lease(void *arg, const struct control_key *key)
+{
+	struct core *c = arg;
+	const struct registry *book = ledger_book(c->ledger);
+
+	if (addr_is_none(&key->internal))
+		return registry_find(book, key->protocol, key->ext_port, &key->remote,
+				     key->remote_len);
+	return registry_find_pinhole(book, key->protocol, &key->internal, key->ext_port,
+				     &key->remote, key->remote_len);
+}
+
+static void core_end_lease(void *arg, const struct control_key *key,
+			   void (*done)(void *done_arg, enum lease_reason reason),
+			   void *done_arg)
+{
+	struct core *c = arg;
+	struct lease_request req = {
+		.op = addr_is_none(&key->internal) ? LEASE_OP_UNMAP_PORT : LEASE_OP_UNMAP,
+		.by = LEASE_BY_ADMIN,
+		.protocol = key->protocol,
+		.int_port = key->ext_port,
+		.ext_port = key->ext_port,
+		.client = key->internal,
+		.internal = key->internal,
+		.remote = key->remote,
+		.remote_len = key->remote_len,
+	};
+
+	for (size_t i = 0; i < CONTROL_PROCESSES; i++) {
+		if (c->admin[i].done)
+			continue;
+		c->admin[i] = (struct core_admin){done, done_arg};
+		ledger_ask(c->ledger, CORE_TO_ADMIN + i, -1, &req);
+		return;
+	}
+	done(done_arg, LEASE_RATE);
+}
+
+const struct control_ops core_control_ops = {core_status, core_each_lease,
+					     core_find_lease, core_end_lease};
+
+void core_admin_answer(struct core *c, size_t i, enum lease_reason reason)
+{
+	struct core_admin *a = &c->admin[i];
+
+	a->done(a->arg, reason);
+	a->done = NULL;
+}

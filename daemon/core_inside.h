@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The core's own state, shared by its parts: core.c (start, loop, end), core_serve.c (workers
+ * and their requests), core_network.c (interfaces), core_admin.c (the control socket).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "conf/config.h"
+#include "daemon/control.h"
+#include "daemon/core.h"
+#include "daemon/identity.h"
+#include "daemon/ledger.h"
+#include "daemon/topology.h"
+#include "daemon/workers.h"
+#include "firewall/firewall.h"
+#include "firewall/sockets.h"
+
+#define CORE_TO_ADMIN (1ULL << 32) /* an answer from here on is not a worker's */
+
+/* An admin's request that waits for the kernel. */
+struct core_admin {
+	void (*done)(void *arg, enum lease_reason reason);
+	void *arg;
+};
+
+struct core {
+	const struct options *options;
+	struct config config;
+	struct identity identity;
+	struct lease_policy policy;
+	struct topology topology;
+	struct links *links;
+	struct sockets *sockets;
+	struct firewall *firewall;
+	struct event_base *base;
+	struct ledger *ledger;
+	struct workers *workers;
+	struct control *control;
+	struct event *parent_readable;
+	struct event *links_readable;
+	struct event *terminate;
+	struct event *state_due;
+	pid_t parent_pid;
+	uint64_t started_ms;
+	uint64_t epoch_ms;
+	uint64_t wan_since_ms;
+	struct in6_addr last_wan4; /* the latest that was one; :: before the first */
+	bool serving;              /* the parent was told */
+	struct core_admin admin[CONTROL_PROCESSES];
+};
+
+/* What the workers and the ledger ask of us. */
+extern const struct workers_ops core_workers_ops;
+extern const struct ledger_ops core_ledger_ops;
+extern const struct control_ops core_control_ops;
+
+enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
+			      const struct in6_addr *internal);
+bool core_flows(void *arg, uint8_t protocol, uint16_t port,
+		const struct in6_addr *internal);
+/* Something that workers are told has changed; they learn of it a little later. */
+void core_changed(struct core *c);
+/* Tells the parent, once, when everything that is wanted answers. */
+void core_check_ready(struct core *c);
+/* Sends the workers what core_changed() gathered: the callback of its timer. */
+void core_state_due(int fd, short what, void *arg);
+
+/* Takes the interfaces as they are now; `first` at the start. */
+void core_look_around(struct core *c, bool first);
+
+/* An admin's request was answered. */
+void core_admin_answer(struct core *c, size_t i, enum lease_reason reason);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/core_inside.h"
+
+static void core_set_wan(struct core *c)
+{
+	const struct topology *t = &c->topology;
+	const char *name = t->wan;
+	struct in_addr v4 = addr_to_v4(&t->wan4);
+	int err = firewall_set_wan(c->firewall, &name, t->wan[0] != '\0', &v4,
+				   !addr_is_none(&t->wan4));
+
+	if (err) {
+		errno = -err;
+		log_error("the WAN could not be told to the kernel: %m");
+	}
+	ledger_set_wan(c->ledger, &t->wan4);
+}
+
+static void core_set_lans(struct core *c)
+{
+	const char *names[LEASE_LANS_MAX];
+	struct prefix nets[LEASE_LANS_MAX * LEASE_LAN_NETS];
+	size_t n_names = 0, n_nets = 0;
+	int err;
+
+	for (size_t i = 0; i < LEASE_LANS_MAX; i++) {
+		const struct topology_lan *t = &c->topology.lan[i];
+		struct lease_lan *p = &c->policy.lan[i];
+
+		topology_lan_policy(t, p);
+		if (!t->n_addrs)
+			continue;
+		names[n_names++] = t->name;
+		for (size_t k = 0; k < p->n_nets; k++)
+			nets[n_nets++] = p->nets[k];
+	}
+	err = firewall_set_lan(c->firewall, names, n_names, nets, n_nets);
+	if (err) {
+		errno = -err;
+		log_error("the LANs could not be told to the kernel: %m");
+	}
+}
+
+/* Starts, stops or restarts what serves that LAN. */
+static void core_serve_lan(struct core *c, uint16_t i, const struct topology_lan *was,
+			   bool first)
+{
+	const struct topology_lan *t = &c->topology.lan[i];
+	bool there = t->n_addrs > 0;
+	char addr[ADDR_TEXT];
+
+	if (!topology_lan_differs(was, t) && !(first && t->name[0]))
+		return;
+	if (there)
+		log_info("LAN %s: %s", t->name, addr_text(&t->addrs[0].addr, addr));
+	else if (was->n_addrs || first)
+		log_warn("LAN %s: no IPv4 address; its hosts are served when it has one",
+			 t->name);
+	if (there && was->n_addrs) {
+		workers_restart(c->workers, ROLE_PCP, i);
+		workers_restart(c->workers, ROLE_IGD, i);
+	}
+	workers_want(c->workers, ROLE_PCP, i, there && (t->pcp || t->nat_pmp));
+	workers_want(c->workers, ROLE_IGD, i, there && t->upnp);
+}
+
+/* A new external address resets the epoch, so that clients ask anew (RFC 6887 8.5), also when
+ * there was none for a while, as in each PPPoE redial. */
+static void core_follow_address(struct core *c, uint64_t now)
+{
+	const struct in6_addr *wan4 = &c->topology.wan4;
+	struct in6_addr last = c->last_wan4;
+	int err;
+
+	if (addr_is_none(wan4) || addr_equal(&last, wan4))
+		return;
+	c->last_wan4 = *wan4;
+	if (addr_is_none(&last))
+		return;
+	c->epoch_ms = now;
+	err = firewall_epoch_set(c->firewall, now);
+	if (err) {
+		errno = -err;
+		log_error("the epoch could not be kept: %m");
+	}
+}
+
+static void core_wan_changed(struct core *c, const struct topology *was)
+{
+	const struct topology *t = &c->topology;
+	uint64_t now = clock_ms();
+	char addr[ADDR_TEXT];
+
+	if (t->wan_up != was->wan_up)
+		c->wan_since_ms = t->wan_up ? now : 0;
+	if (addr_is_none(&t->wan4))
+		log_warn("WAN %s: no IPv4 address yet; ports are opened when it has one",
+			 t->wan[0] ? t->wan : "(no default route)");
+	else
+		log_info("WAN %s: %s", t->wan, addr_text(&t->wan4, addr));
+	core_follow_address(c, now);
+	core_set_wan(c);
+}
+
+void core_look_around(struct core *c, bool first)
+{
+	static struct topology was;
+	bool lans = first;
+	size_t named = 0;
+
+	was = c->topology;
+	topology_read(&c->topology, c->links);
+	for (uint16_t i = 0; i < LEASE_LANS_MAX; i++) {
+		lans = lans || topology_lan_differs(&was.lan[i], &c->topology.lan[i]);
+		named += c->topology.lan[i].name[0] != '\0';
+	}
+	if (first || strcmp(was.wan, c->topology.wan) != 0 ||
+	    was.wan_up != c->topology.wan_up ||
+	    !addr_equal(&was.wan4, &c->topology.wan4)) {
+		core_wan_changed(c, &was);
+		core_changed(c);
+	}
+	if (!lans)
+		return;
+	if (!named)
+		log_warn(
+			"no interface has a private IPv4 address yet; the first one that has is "
+			"taken as the LAN");
+	core_set_lans(c);
+	if (!first)
+		ledger_adopt_waiting(c->ledger);
+	for (uint16_t i = 0; i < LEASE_LANS_MAX; i++)
+		core_serve_lan(c, i, &was.lan[i], first);
+}

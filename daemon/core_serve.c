@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <event2/event.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/core_inside.h"
+#include "daemon/listen.h"
+
+#define STATE_DELAY_MS 50 /* changes of the listing reach the workers gathered */
+
+static void core_state(void *arg, struct record_state *s)
+{
+	struct core *c = arg;
+	struct link_counters n = {0};
+
+	if (c->topology.wan[0])
+		links_counters(c->links, c->topology.wan, &n);
+	*s = (struct record_state){
+		.wan4 = c->topology.wan4,
+		.epoch_ms = c->epoch_ms,
+		.wan_since_ms = c->wan_since_ms,
+		.rx_bytes = n.rx_bytes,
+		.tx_bytes = n.tx_bytes,
+		.rx_packets = n.rx_packets,
+		.tx_packets = n.tx_packets,
+		.update_id = ledger_update_id(c->ledger),
+		.entries = (uint32_t)registry_listed(ledger_book(c->ledger)),
+		.wan_up = c->topology.wan_up,
+	};
+}
+
+void core_state_due(int fd, short what, void *arg)
+{
+	struct core *c = arg;
+
+	(void)fd;
+	(void)what;
+	workers_send_state(c->workers);
+}
+
+static_assert(CONFIG_ALSO <= RECORD_LAN_ALSO, "all networks of a LAN fit the record");
+
+static bool lan_has_v6(const struct topology_lan *t)
+{
+	for (size_t i = 0; i < t->n_addrs; i++)
+		if (!addr_is_v4(&t->addrs[i].addr))
+			return true;
+	return false;
+}
+
+/* The sockets of that worker. *n_fds is how many there are, also on failure. */
+static int core_listen(const struct topology_lan *t, enum role role, int fds[CHANNEL_FDS],
+		       size_t *n_fds)
+{
+	int fd = role == ROLE_PCP ? listen_pcp(t->name)
+				  : listen_http(t->name, addr_to_v4(&t->addrs[0].addr),
+						t->http_port);
+
+	if (fd < 0)
+		return fd;
+	fds[(*n_fds)++] = fd;
+	if (role != ROLE_PCP || !t->pcp || !lan_has_v6(t))
+		return 0;
+	fd = listen_pcp6(t->name);
+	if (fd == -EAFNOSUPPORT) /* a kernel without IPv6 */
+		return 0;
+	if (fd < 0)
+		return fd;
+	fds[(*n_fds)++] = fd;
+	return 0;
+}
+
+static int core_setup(void *arg, enum role role, uint16_t lan, struct record_setup *setup,
+		      int fds[CHANNEL_FDS], size_t *n_fds)
+{
+	struct core *c = arg;
+	const struct topology_lan *t = &c->topology.lan[lan];
+	int err;
+
+	if (!t->n_addrs)
+		return -EADDRNOTAVAIL;
+	*setup = (struct record_setup){
+		.ifindex = t->ifindex,
+		.lan = lan,
+		.http_port = t->http_port,
+		.requests_per_second = c->config.requests_per_second,
+		.n_addrs = (uint8_t)t->n_addrs,
+		.n_also = (uint8_t)t->n_also,
+		.features = (uint8_t)((t->nat_pmp ? RECORD_NATPMP : 0) |
+				      (t->pcp ? RECORD_PCP : 0)),
+		.debug = c->options->debug,
+	};
+	memcpy(setup->ifname, t->name, sizeof(t->name));
+	memcpy(setup->addrs, t->addrs, sizeof(setup->addrs));
+	for (size_t i = 0; i < t->n_also; i++)
+		setup->also[i] = (struct record_prefix){
+			t->also[i].addr, t->also[i].len, {0}};
+	identity_uuid(&c->identity, t->name, setup->uuid);
+	err = core_listen(t, role, fds, n_fds);
+	if (!err)
+		return 0;
+	while (*n_fds)
+		close(fds[--*n_fds]);
+	errno = -err;
+	log_error("%s port %u on %s: %m; it is tried again",
+		  role == ROLE_PCP ? "udp" : "tcp",
+		  role == ROLE_PCP ? 5351 : t->http_port, t->name);
+	return err;
+}
+
+static void core_request(void *arg, worker_id from, uint16_t lan,
+			 const struct lease_request *req)
+{
+	struct core *c = arg;
+
+	ledger_ask(c->ledger, from, lan, req);
+}
+
+static void core_answer(void *arg, uint64_t to, const struct lease_reply *reply)
+{
+	struct core *c = arg;
+
+	if (to < CORE_TO_ADMIN)
+		workers_answer(c->workers, (worker_id)to, reply);
+	else
+		core_admin_answer(c, to - CORE_TO_ADMIN,
+				  (enum lease_reason)reply->reason);
+}
+
+static void core_answered(void *arg)
+{
+	struct core *c = arg;
+
+	workers_flush(c->workers);
+}
+
+void core_changed(struct core *c)
+{
+	static const struct timeval delay = {.tv_usec = STATE_DELAY_MS * 1000};
+
+	if (!event_pending(c->state_due, EV_TIMEOUT, NULL))
+		event_add(c->state_due, &delay);
+}
+
+static void core_leases_changed(void *arg)
+{
+	core_changed(arg);
+}
+
+const struct ledger_ops core_ledger_ops = {core_answer, core_answered,
+					   core_leases_changed};
+
+/* Whether the router itself listens there, or flows of another host leave from there now. */
+enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
+			      const struct in6_addr *internal)
+{
+	struct core *c = arg;
+
+	if (sockets_listen(c->sockets, protocol, port, c->topology.wan_index,
+			   &c->topology.wan4, clock_ms()))
+		return LEASE_ROUTER;
+	if (addr_is_v4(internal) &&
+	    firewall_claimed(c->firewall, protocol, port, addr_to_v4(internal)) > 0)
+		return LEASE_TAKEN;
+	return LEASE_OK;
+}
+
+bool core_flows(void *arg, uint8_t protocol, uint16_t port,
+		const struct in6_addr *internal)
+{
+	struct core *c = arg;
+
+	return addr_is_v4(internal) &&
+	       firewall_claims(c->firewall, protocol, port, addr_to_v4(internal)) > 0;
+}
+
+void core_check_ready(struct core *c)
+{
+	struct role_record r = {.op = ROLE_OP_SERVING};
+
+	if (c->serving || !c->control || !workers_ready(c->workers))
+		return;
+	c->serving = true;
+	log_info("serving; %zu leases", registry_count(ledger_book(c->ledger)));
+	if (role_send(ROLE_FD_CHANNEL, &r, -1))
+		log_debug("the parent does not listen");
+}
+
+static void core_workers_changed(void *arg)
+{
+	core_check_ready(arg);
+}
+
+const struct workers_ops core_workers_ops = {core_setup, core_state, core_request,
+					     core_workers_changed};

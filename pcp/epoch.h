@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The epoch that both protocols tell: seconds since the lease table was initialised (RFC
+ * 6886 section 3.6, RFC 6887 section 8.5). Times are milliseconds of CLOCK_BOOTTIME.
+ */
+#pragma once
+
+#include <stdint.h>
+
+static inline uint32_t epoch_at(uint64_t epoch_ms, uint64_t now_ms)
+{
+	return now_ms > epoch_ms ? (uint32_t)((now_ms - epoch_ms) / 1000) : 0;
+}

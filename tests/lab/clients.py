@@ -40,8 +40,21 @@ while time.time() < deadline:
 
 class Libtorrent:
     def __init__(self, host, port, natpmp=True, upnp=False):
-        self.process = host.start(sys.executable, "-c", LIBTORRENT, host.addr, str(port),
-                                  str(int(natpmp)), str(int(upnp)))
+        self.begin = lambda: host.start(sys.executable, "-c", LIBTORRENT, host.addr, str(port),
+                                        str(int(natpmp)), str(int(upnp)))
+        self.process = self.begin()
+        self.awake()
+
+    def awake(self):
+        """On a busy machine 2.0.8 now and then hangs in its own start: it has then not even
+        said that it searches. Such a one is replaced; one that speaks never is."""
+        for _ in range(3):
+            try:
+                net.wait_for(self.process.output, 5, "a word of libtorrent", 0.05)
+                return
+            except net.LabError:
+                self.process.kill()
+                self.process = self.begin()
 
     def alerts(self):
         return [json.loads(line) for line in self.process.output().splitlines()

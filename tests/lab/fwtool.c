@@ -3,7 +3,10 @@
  * Drives firewall/ in a namespace for test_nft.py: one command a line on stdin, the answer
  * on stdout, ended by a line that says "ok" or "error NAME". Leases are written
  *
- *	PROTO EXT HOST:PORT MS [remote=PREFIX] [twin] [off] [by=N[,N...]] [nonce] [text=...]
+ *	PROTO EXT HOST:PORT MS [remote=PREFIX] [filter=PREFIX[@PORT]]... [twin] [off]
+ *		[by=N[,N...]] [nonce] [text=...]
+ *
+ * where an IPv6 HOST stands in brackets and makes a pinhole.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,8 +21,9 @@
 #include "base/log.h"
 #include "firewall/firewall.h"
 #include "firewall/links.h"
+#include "lease/filters.h"
 
-#define WORDS 24
+#define WORDS 32
 #define BULK_FIRST 1024
 
 static struct firewall *fw;
@@ -72,11 +76,31 @@ static uint64_t parse_until(const char *ms)
 	return clock_ms() + strtoull(ms, NULL, 10);
 }
 
+static bool add_filter(struct lease *l, const char *word)
+{
+	struct lease_request req = {.n_filters = 1};
+	char text[ADDR_PORT_TEXT + 8], *port;
+	struct prefix p;
+
+	snprintf(text, sizeof(text), "%s", word);
+	port = strchr(text, '@');
+	if (port)
+		*port++ = '\0';
+	if (prefix_parse(text, &p))
+		return false;
+	req.filters[0] = (struct lease_filter){.addr = p.addr, .len = p.len};
+	req.filters[0].port = port ? (uint16_t)strtoul(port, NULL, 10) : 0;
+	return filters_apply(l, &req) == LEASE_OK;
+}
+
 static void parse_option(struct lease *l, const char *word, uint64_t until)
 {
 	struct prefix p;
 
-	if (!strncmp(word, "remote=", 7) && !prefix_parse(word + 7, &p)) {
+	if (!strncmp(word, "filter=", 7)) {
+		if (!add_filter(l, word + 7))
+			printf("bad %s\n", word);
+	} else if (!strncmp(word, "remote=", 7) && !prefix_parse(word + 7, &p)) {
 		l->remote = p.addr;
 		l->remote_len = p.len;
 	} else if (!strcmp(word, "twin")) {
@@ -105,18 +129,23 @@ static void parse_option(struct lease *l, const char *word, uint64_t until)
 static int parse_lease(char **word, int n, struct lease *l)
 {
 	uint64_t until;
-	char *port;
+	char *host, *port;
 
 	if (n < 4)
 		return -EINVAL;
 	memset(l, 0, sizeof(*l));
 	l->protocol = !strcmp(word[0], "tcp") ? IPPROTO_TCP : IPPROTO_UDP;
 	l->ext_port = (uint16_t)strtoul(word[1], NULL, 10);
-	port = strchr(word[2], ':');
+	port = strrchr(word[2], ':');
 	if (!port)
 		return -EINVAL;
 	*port++ = '\0';
-	if (addr_parse(word[2], &l->internal))
+	host = word[2];
+	if (*host == '[' && port - host > 3 && port[-2] == ']') {
+		port[-2] = '\0';
+		host++;
+	}
+	if (addr_parse(host, &l->internal))
 		return -EINVAL;
 	l->int_port = (uint16_t)strtoul(port, NULL, 10);
 	until = parse_until(word[3]);
@@ -159,20 +188,28 @@ static void print_result(void *arg, size_t index, int err)
 static void print_lease(void *arg, const struct lease *l)
 {
 	uint64_t now = clock_ms();
-	char host[ADDR_TEXT];
+	char host[ADDR_TEXT], to[ADDR_PORT_TEXT];
 
 	(void)arg;
 	book_put(l);
-	printf("lease %s %u %s:%u", l->protocol == IPPROTO_TCP ? "tcp" : "udp",
-	       l->ext_port, addr_text(&l->internal, host), l->int_port);
+	printf("lease %s %u %s", l->protocol == IPPROTO_TCP ? "tcp" : "udp", l->ext_port,
+	       addr_port_text(&l->internal, l->int_port, to));
 	if (l->kernel_ms == LEASE_NO_DEADLINE)
 		printf(" -");
 	else
 		printf(" %" PRId64, (int64_t)(l->kernel_ms - now));
 	printf(" claims=%x origin=%u twin=%d enabled=%d nonce=%d remote=%s/%u created=%" PRIu64
-	       " text=%s\n",
+	       " filters=",
 	       l->claims, l->origin, l->twin, l->enabled, l->has_nonce,
-	       addr_text(&l->remote, host), l->remote_len, l->created_ms, l->description);
+	       addr_text(&l->remote, host), l->remote_len, l->created_ms);
+	for (size_t i = 0; i < l->n_filters; i++) {
+		struct prefix p = {l->filters[i].addr, l->filters[i].len};
+		char text[PREFIX_TEXT];
+
+		printf("%s%s@%u", i ? "," : "", prefix_text(&p, text),
+		       l->filters[i].port);
+	}
+	printf(" text=%s\n", l->description);
 }
 
 /* Bulk and measurement */
@@ -196,6 +233,21 @@ static struct lease bulk_lease(uint32_t i, uint64_t ms)
 	return l;
 }
 
+/* One with so many filters. */
+static struct lease bulk_filtered(uint32_t i, uint64_t ms, uint32_t filters)
+{
+	struct lease l = bulk_lease(i, ms);
+
+	for (uint32_t f = 0; f < filters && f < LEASE_FILTERS_MAX; f++) {
+		struct in_addr v4 = {.s_addr = htonl(0x0b000000 + i * 8 + f)};
+
+		l.filters[f] = (struct lease_filter){
+			.addr = addr_from_v4(v4), .len = 128, .port = 7000};
+		l.n_filters++;
+	}
+	return l;
+}
+
 static void count_failures(void *arg, size_t index, int err)
 {
 	int *last = arg;
@@ -205,14 +257,15 @@ static void count_failures(void *arg, size_t index, int err)
 		*last = err;
 }
 
-/* bulk add|del N MS [PER]: commits of PER steps each (all in one without). */
-static int bulk(bool add, uint32_t n, uint64_t ms, uint32_t per)
+/* bulk add|del N MS [PER [FILTERS]]: commits of PER steps each (all in one without), leases
+ * with so many filters. */
+static int bulk(bool add, uint32_t n, uint64_t ms, uint32_t per, uint32_t filters)
 {
 	int last = 0;
 	size_t failed = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct lease l = bulk_lease(i, ms);
+		struct lease l = bulk_filtered(i, ms, filters);
 		struct lease_change step = {
 			.had = !add, .has = add, .before = l, .after = l};
 		int err = firewall_stage(fw, &step, clock_ms());
@@ -249,7 +302,7 @@ static void print_quantiles(const char *what, double *us, size_t n, uint32_t per
 }
 
 /* Adds, renews and deletes `per` leases at ports above the bulk, `rounds` times. */
-static int measure(uint32_t per, uint32_t rounds)
+static int measure(uint32_t per, uint32_t rounds, uint32_t filters)
 {
 	enum { ADD, RENEW, DEL, ACTS };
 	static const char *const name[ACTS] = {"add", "renew", "del"};
@@ -262,7 +315,8 @@ static int measure(uint32_t per, uint32_t rounds)
 			double start = now_us();
 
 			for (uint32_t i = 0; i < per; i++) {
-				struct lease l = bulk_lease(128500 + i, 600000);
+				struct lease l = bulk_filtered(128500 + i, 600000,
+							       filters);
 				struct lease_change step = {.had = a != ADD,
 							    .has = a != DEL,
 							    .before = l,
@@ -283,6 +337,32 @@ static int measure(uint32_t per, uint32_t rounds)
 		print_quantiles(name[a], us[a], rounds, per);
 		free(us[a]);
 	}
+	return 0;
+}
+
+/* swing ROUNDS LEASE / LEASE: commits the one and the other, so often. */
+static int swing(char **word, int n)
+{
+	uint32_t rounds = (uint32_t)strtoul(word[0], NULL, 10);
+	struct lease one, two;
+	int cut = 1, failed = 0;
+
+	while (cut < n && strcmp(word[cut], "/") != 0)
+		cut++;
+	if (cut + 1 >= n || parse_lease(word + 1, cut - 1, &one) ||
+	    parse_lease(word + cut + 1, n - cut - 1, &two))
+		return -EINVAL;
+	for (uint32_t i = 0; i < 2 * rounds; i++) {
+		struct lease_change step = {.had = true,
+					    .has = true,
+					    .before = i % 2 ? two : one,
+					    .after = i % 2 ? one : two};
+
+		if (firewall_stage(fw, &step, clock_ms()) ||
+		    firewall_commit(fw, print_result, NULL))
+			failed++;
+	}
+	printf("failed %d\n", failed);
 	return 0;
 }
 
@@ -439,9 +519,24 @@ static int run(char **word, int n)
 	}
 	if (!strcmp(verb, "bulk") && n > 2)
 		return bulk(word[0][0] == 'a', number(word, n, 1, 0),
-			    number(word, n, 2, 0), number(word, n, 3, 0));
+			    number(word, n, 2, 0), number(word, n, 3, 0),
+			    number(word, n, 4, 0));
 	if (!strcmp(verb, "measure"))
-		return measure(number(word, n, 0, 1), number(word, n, 1, 200));
+		return measure(number(word, n, 0, 1), number(word, n, 1, 200),
+			       number(word, n, 2, 0));
+	if (!strcmp(verb, "claimed") && n > 2) {
+		struct in6_addr host;
+
+		if (addr_parse(word[2], &host))
+			return -EINVAL;
+		printf("claimed %d\n",
+		       firewall_claimed(
+			       fw, !strcmp(word[0], "tcp") ? IPPROTO_TCP : IPPROTO_UDP,
+			       (uint16_t)number(word, n, 1, 0), addr_to_v4(&host)));
+		return 0;
+	}
+	if (!strcmp(verb, "swing") && n > 4) /* two forms of one lease, in turns */
+		return swing(word, n);
 	if (!strcmp(verb, "epoch")) {
 		if (n > 0)
 			return firewall_epoch_set(fw, strtoull(word[0], NULL, 10));

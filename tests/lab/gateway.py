@@ -203,8 +203,8 @@ class Gateway:
 
     def clear(self):
         """Ends every lease, for the test that comes next."""
-        for l in self.list():
-            done = self.cli("delete", f"{l['protocol']}/{l['external_port']}")
+        for key in {f"{l['protocol']}/{l['external_port']}" for l in self.list()}:
+            done = self.cli("delete", key)
             if done.returncode:
                 raise net.LabError(f"portreeve delete: {done.stderr}")
 

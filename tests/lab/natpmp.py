@@ -24,12 +24,17 @@ def parse_map(data):
     return Mapping(op & 0x7f, result, epoch, internal, external, lifetime)
 
 
+def lost_mappings(old, new, elapsed):
+    """What a client concludes from two epochs so far apart (RFC 6886 section 3.6)."""
+    return new + 2 < old + elapsed * 7 / 8
+
+
 class Client:
     """A connected socket, as libnatpmp and Bitcoin Core have: replies from elsewhere are lost."""
 
-    def __init__(self, host, gateway=None, timeout=1.0):
+    def __init__(self, host, gateway=None, timeout=1.0, source="0.0.0.0", sport=0):
         self.host = host
-        self.sock = host.udp(timeout=timeout)
+        self.sock = host.udp(sport, source, timeout)
         self.sock.connect((gateway or (net.GUEST_LAN if host.addr == net.GUEST else net.LAN), PORT))
 
     def __enter__(self):

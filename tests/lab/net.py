@@ -26,6 +26,7 @@ import time
 PREFIX = "portreeve-lab-"
 NETNS = "/run/netns"
 CLONE_NEWNET = 0x40000000
+SO_TIMESTAMPNS = 35
 WAN = "11.0.0.1"
 REMOTE1 = "11.0.0.2"
 REMOTE2 = "12.0.0.2"
@@ -35,12 +36,33 @@ CONSOLE = "192.168.77.20"
 CONSOLE2 = "192.168.77.21"
 PC = "192.168.77.30"
 GUEST = "192.168.78.40"
+# With Net(ipv6=True). They look global: a unique local address gets no pinhole.
+WAN6 = "2a01:11::1"
+REMOTE6 = "2a01:11::2"
+REMOTE6_2 = "2a01:11::3"
+LAN6 = "2a01:77::1"
+CONSOLE6 = "2a01:77::20"
+CONSOLE6_2 = "2a01:77::a:20"  # another one of the same console
+CONSOLE2_6 = "2a01:77::21"
+CONSOLE_ULA = "fd00:77::20"
 
 # What an ordinary router's firewall does already: the daemon has to live beside it.
 MASQUERADE = """table ip nat {
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
 		oifname "wan0" masquerade
+	}
+}
+"""
+
+# And what it does about IPv6: nothing comes in that was not asked for, but for our mark.
+FILTER6 = """table ip6 filter {
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		ct state established,related accept
+		iifname "br-lan" accept
+		ct mark & 0x00010000 == 0x00010000 accept
+		meta l4proto { tcp, udp } drop
 	}
 }
 """
@@ -75,6 +97,10 @@ def sh(argv, stdin=None, timeout=20):
     if done.returncode:
         raise LabError(f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}\n{stdin or ''}")
     return done.stdout
+
+
+def family_of(addr):
+    return socket.AF_INET6 if ":" in addr else socket.AF_INET
 
 
 def _setns(fd):
@@ -239,23 +265,23 @@ class Host:
         return s
 
     def udp(self, port=0, addr="0.0.0.0", timeout=2.0):
-        s = self.socket(timeout=timeout)
+        s = self.socket(family_of(addr), timeout=timeout)
         s.bind((addr, port))
         return s
 
     def listen(self, port=0, addr="0.0.0.0", timeout=2.0):
-        s = self.socket(kind=socket.SOCK_STREAM, timeout=timeout)
+        s = self.socket(family_of(addr), socket.SOCK_STREAM, timeout=timeout)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind((addr, port))
         s.listen(64)
         return s
 
     def connect(self, addr, port, sport=0, timeout=2.0):
-        s = self.socket(kind=socket.SOCK_STREAM, timeout=timeout)
+        s = self.socket(family_of(addr), socket.SOCK_STREAM, timeout=timeout)
         try:
             if sport:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                s.bind(("0.0.0.0", sport))
+                s.bind(("::" if ":" in addr else "0.0.0.0", sport))
             s.connect((addr, port))
         except BaseException:
             s.close()
@@ -278,8 +304,8 @@ class Packet:
     """One captured TCP or UDP packet over IPv4, or UDP over IPv6."""
     __slots__ = ("time", "src", "sport", "dst", "dport", "proto", "payload", "outgoing")
 
-    def __init__(self, when, src, sport, dst, dport, proto, payload, outgoing):
-        self.time, self.src, self.sport = when, src, sport
+    def __init__(self, src, sport, dst, dport, proto, payload, outgoing):
+        self.time, self.src, self.sport = 0.0, src, sport
         self.dst, self.dport, self.proto = dst, dport, proto
         self.payload, self.outgoing = payload, outgoing
 
@@ -294,6 +320,7 @@ class Capture:
     def __init__(self, host, iface):
         self.sock = host.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
         self.sock.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.sock.bind((iface, 3))
         self.sock.setblocking(False)
         self.packets = []
@@ -308,12 +335,22 @@ class Capture:
         """Everything so far."""
         while True:
             try:
-                data, (_, proto, kind, _, _) = self.sock.recvfrom(65535)
+                data, notes, _, (_, proto, kind, _, _) = self.sock.recvmsg(65535, 64)
             except BlockingIOError:
                 return self.packets
             p = self._parse(data, proto, kind == 4)  # PACKET_OUTGOING
             if p:
+                p.time = self._when(notes)
                 self.packets.append(p)
+
+    @staticmethod
+    def _when(notes):
+        """When the kernel saw it, by time.monotonic()."""
+        for _, kind, data in notes:
+            if kind == SO_TIMESTAMPNS:
+                seconds, ns = struct.unpack("qq", data)
+                return seconds + ns / 1e9 - time.time() + time.monotonic()
+        raise LabError("a packet without a time")
 
     def udp(self, port):
         return [p for p in self.read() if p.proto == "udp" and port in (p.sport, p.dport)]
@@ -339,16 +376,16 @@ class Capture:
         else:
             return None
         sport, dport = struct.unpack_from("!HH", data, l4)
-        return Packet(time.monotonic(), socket.inet_ntop(family, src), sport,
-                      socket.inet_ntop(family, dst), dport, name, body, outgoing)
+        return Packet(socket.inet_ntop(family, src), sport, socket.inet_ntop(family, dst),
+                      dport, name, body, outgoing)
 
 
 class Net:
     """The whole lab; a context manager. Everything is gone afterwards, whatever happened."""
 
-    def __init__(self, masquerade=True, wan_address=True, lan_address=True):
+    def __init__(self, masquerade=True, wan_address=True, lan_address=True, ipv6=False):
         self.prefix = f"{PREFIX}{os.getpid()}-{next(_numbers)}"
-        self.options = masquerade, wan_address, lan_address
+        self.options = masquerade, wan_address, lan_address, ipv6
         self.processes = []
         self.hosts = []
         self.dir = None
@@ -372,7 +409,7 @@ class Net:
         self.close()
 
     def _up(self):
-        masquerade, wan_address, lan_address = self.options
+        masquerade, wan_address, lan_address, ipv6 = self.options
         self.dir = tempfile.mkdtemp(prefix=self.prefix + "-")
         os.chmod(self.dir, 0o755)  # the daemon's users pass through
         everyone = [self.inet, self.gw, self.console, self.console2, self.pc, self.guest]
@@ -420,12 +457,37 @@ class Net:
             self.host_up(h)
         if masquerade:
             self.gw.nft(MASQUERADE)
+        if ipv6:
+            self.ipv6_up()
 
-    def wan_up(self):
-        self.gw.ip(f"address add {WAN}/24 dev wan0\nroute add default via {REMOTE1} dev wan0\n")
+    def wan_up(self, addr=WAN):
+        self.gw.ip(f"address add {addr}/24 dev wan0\nroute add default via {REMOTE1} dev wan0\n")
+
+    def wan_moves(self, before, now):
+        """Another address, as after a redial."""
+        self.gw.ip(f"address del {before}/24 dev wan0\n")
+        self.wan_up(now)
 
     def lan_up(self):
         self.gw.ip(f"address add {LAN}/24 dev br-lan\naddress add {GUEST_LAN}/24 dev br-guest\n")
+
+    def ipv6_up(self):
+        self.gw.ip(f"address add {LAN6}/64 dev br-lan nodad\n"
+                   f"address add fd00:77::1/64 dev br-lan nodad\n"
+                   f"address add {WAN6}/64 dev wan0 nodad\n"
+                   f"route add default via {REMOTE6} dev wan0\n")
+        for h, addrs in ((self.console, (CONSOLE6, CONSOLE6_2, CONSOLE_ULA)),
+                         (self.console2, (CONSOLE2_6,))):
+            h.ip("".join(f"address add {a}/64 dev eth0 nodad\n" for a in addrs)
+                 + f"route add default via {LAN6}\n")
+        self.inet.ip(f"address add {REMOTE6}/64 dev eth0 nodad\n"
+                     f"address add {REMOTE6_2}/64 dev eth0 nodad\n"
+                     f"route add 2a01:77::/64 via {WAN6}\n"
+                     f"route add fd00:77::/64 via {WAN6}\n")
+        with self.gw.inside(), open("/proc/sys/net/ipv6/conf/all/forwarding", "w",
+                                    encoding="ascii") as f:
+            f.write("1")
+        self.gw.nft(FILTER6)
 
     def host_up(self, h):
         router = GUEST_LAN if h.addr == GUEST else LAN
@@ -504,25 +566,31 @@ def arrives(inet, sock, port, addr=WAN, timeout=1.0, source=None):
     """Does a datagram that the internet host sends to the gateway's port reach the socket on
     the LAN? The address it came from there, or None. It has to have kept its source, and the
     answer has to come back from where it went."""
-    token = os.urandom(8)
+    source = source or (REMOTE6 if ":" in addr else None)
     with fresh_udp(inet, source or "0.0.0.0", timeout) as s:
-        s.sendto(token, (addr, port))
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            sock.settimeout(max(deadline - time.monotonic(), 0.001))
-            try:
-                data, peer = sock.recvfrom(2048)
-            except socket.timeout:
-                return None
-            if data != token:
-                continue  # of an earlier question
-            if peer != (source or REMOTE1, s.getsockname()[1]):
-                raise LabError(f"it arrived from {peer}, sent from {s.getsockname()}")
-            sock.sendto(b"back " + token, peer)
-            back, via = s.recvfrom(2048)
-            if back != b"back " + token or via != (addr, port):
-                raise LabError(f"the answer came back from {via}: {back!r}")
-            return peer
+        return comes_through(s, sock, port, addr, timeout, source)
+
+
+def comes_through(s, sock, port, addr=WAN, timeout=1.0, source=None):
+    """The same for a socket that the internet host has already."""
+    token = os.urandom(8)
+    s.sendto(token, (addr, port))
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        sock.settimeout(max(deadline - time.monotonic(), 0.001))
+        try:
+            data, peer = sock.recvfrom(2048)
+        except socket.timeout:
+            return None
+        if data != token:
+            continue  # of an earlier question
+        if peer[:2] != (source or REMOTE1, s.getsockname()[1]):
+            raise LabError(f"it arrived from {peer}, sent from {s.getsockname()}")
+        sock.sendto(b"back " + token, peer)
+        back, via = s.recvfrom(2048)
+        if back != b"back " + token or via[:2] != (addr, port):
+            raise LabError(f"the answer came back from {via}: {back!r}")
+        return peer[:2]
     return None
 
 

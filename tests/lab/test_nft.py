@@ -14,6 +14,10 @@ import pytest
 import net
 from net import CONSOLE, CONSOLE2, REMOTE1, REMOTE2, WAN, LabError, arrives, silent, source_seen
 
+# Of the console. Global unicast: a unique local address gets no pinhole.
+PIN6, LAN6, WAN6, REMOTE6, REMOTE6_2 = (
+    "2a01:db8:1::20", "2a01:db8:1::1", "2a02:db8::1", "2a02:db8::2", "2a02:db8::3")
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -149,9 +153,16 @@ def test_table_reads_well_and_nft_takes_it_back(home, fw):
     fw('map udp 3074 192.168.77.20:3074 60000 twin by=2 text=xbox')
     fw('map tcp 8080 192.168.77.20:80 60000 by=5 remote=11.0.0.0/24 text=a"b')
     fw('map udp 3075 192.168.77.20:3075 60000 off by=0 text=\x1b[2J\xff')
+    fw('map udp 4000 192.168.77.20:4000 60000 filter=12.0.0.2@5000')
+    fw(f'map udp 5000 [{PIN6}]:5000 60000 text=pin')
+    fw(f'map tcp 5000 [{PIN6}]:5000 60000 filter=2a02:db8::/32')
     assert fw.commit() == {}
     text = home.gw.run("nft", "list", "ruleset", check=True).stdout
-    for wanted in ('comment "upnp xbox" : 192.168.77.20 . 3074', "11.0.0.0/24 . tcp . 8080",
+    for wanted in ('comment "upnp xbox" : 192.168.77.20 . 3074', "11.0.0.0/24 . 0-65535 . tcp . 8080",
+                   "12.0.0.2 . 5000 . udp . 4000", f"{PIN6} . udp . 5000",
+                   f"2a02:db8::/32 . 0-65535 . {PIN6} . tcp . 5000", 'comment "pcp pin"',
+                   "hook forward priority filter - 5; policy accept",
+                   "ct mark set ct mark | 0x00010000",
                    'comment "static a\'b"', 'elements = { "wan0" }', "tcp . 0-1023",
                    "type inet_proto . inet_service : ipv4_addr . inet_service",
                    "hook prerouting priority dstnat + 5; policy accept"):
@@ -214,6 +225,26 @@ def test_install_leaves_a_lease_map_of_another_form_alone(home, fw):
     with pytest.raises(LabError, match="EEXIST"):
         fw("install 131072")
     assert fw.host.ruleset() == before
+
+
+def test_install_replaces_an_empty_lease_map_of_another_form(home, fw):
+    rules = fw.host.ruleset()
+    home.gw.nft("""delete table inet portreeve
+        table inet portreeve {
+            map leases_from {
+                type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
+                flags interval,timeout
+            }
+            chain pre {
+                type nat hook prerouting priority dstnat + 5; policy accept;
+                meta nfproto ipv4 meta l4proto udp dnat ip to ip saddr . meta l4proto . th dport map @leases_from
+            }
+        }
+        """)
+    fw("install 131072")
+    fw(f"wan wan0 {WAN}")
+    fw("lan br-lan 192.168.77.0/24")
+    assert sorted(fw.host.ruleset().split("\n")) == sorted(rules.split("\n"))
 
 
 def test_names_and_networks_are_replaced_not_added(home, fw):
@@ -385,6 +416,210 @@ def test_remotes_that_overlap_fail_alone(home, fw, port):
     assert fw.count("held") == 2 and fw.count("leases") == 1
 
 
+# Filters, RFC 6887 section 13.3 (C20)
+
+def from_port(home, port, remote, source_port):
+    """Does a datagram from there arrive?"""
+    with home.console.udp(port) as s, home.inet.udp(source_port, remote) as out:
+        out.sendto(b"x", (WAN, port))
+        return not silent(s, 0.2)
+
+
+def test_a_filter_lets_in_that_address_and_port_only(home, fw, port):
+    p = port()
+    assert fw.map(f"udp {p} {CONSOLE}:{p} 60000 twin filter=11.0.0.2@5001") == {}
+    assert from_port(home, p, REMOTE1, 5001)
+    assert not from_port(home, p, REMOTE1, 5002)
+    assert not from_port(home, p, REMOTE2, 5001)
+    # A second one; the first stays. Its own twin and `held` are there as ever.
+    assert fw.map(f"udp {p} {CONSOLE}:{p} 60000 twin filter=11.0.0.2@5001 "
+                  "filter=12.0.0.0/24") == {}
+    assert [fw.count(n) for n in ("leases", "leases_from", "rev", "held")] == [0, 2, 1, 1]
+    assert from_port(home, p, REMOTE1, 5001) and from_port(home, p, REMOTE2, 5003)
+    assert not from_port(home, p, REMOTE1, 5004)
+    # The first goes, the second stays.
+    assert fw.map(f"udp {p} {CONSOLE}:{p} 60000 twin filter=12.0.0.0/24") == {}
+    home.gw.run("conntrack", "-F")
+    assert not from_port(home, p, REMOTE1, 5001) and from_port(home, p, REMOTE2, 5005)
+    # None: everybody.
+    assert fw.map(f"udp {p} {CONSOLE}:{p} 60000 twin") == {}
+    assert from_port(home, p, REMOTE1, 5006) and from_port(home, p, REMOTE2, 5007)
+    assert [fw.count(n) for n in ("leases", "leases_from", "rev", "held")] == [1, 0, 1, 1]
+    assert fw.map(f"udp {p} {CONSOLE}:{p} 60000 off filter=12.0.0.0/24 filter=11.0.0.2") == {}
+    assert [fw.count(n) for n in ("leases", "leases_from", "disabled_from")] == [0, 0, 2]
+    assert fw.unmap(f"udp {p} {CONSOLE}:{p} 0") == {}
+    assert [fw.count(n) for n in ("disabled_from", "held")] == [0, 0]
+
+
+def test_filters_stand_beside_others_of_the_port(home, fw, port):
+    """A lease for one remote and one with filters, of the same port and host."""
+    p = port()
+    fw(f"map udp {p} {CONSOLE}:{p} 60000 filter=11.0.0.2@5001")
+    fw(f"map udp {p} {CONSOLE}:{p + 1} 60000 remote=12.0.0.2")
+    assert fw.commit() == {}
+    assert from_port(home, p, REMOTE1, 5001) and not from_port(home, p, REMOTE1, 5002)
+    with home.console.udp(p + 1) as s:
+        assert arrives(home.inet, s, p, source=REMOTE2)
+    # What overlaps is refused, alone and whole.
+    fw(f"map udp {p + 2} {CONSOLE}:{p} 60000")
+    home.gw.nft(f"add element inet portreeve leases_from {{ 11.0.0.0/24 . 0-65535 . udp . {p + 4}"
+                f" : {CONSOLE} . {p} }}")
+    fw(f"map udp {p + 4} {CONSOLE}:{p} 60000 filter=12.0.0.2 filter=11.0.0.2@5001")
+    assert list(fw.commit()) == [1]
+    assert [fw.count(n) for n in ("leases", "leases_from", "held")] == [1, 3, 2]
+
+
+FORMS = {"a-filter-comes-and-goes": ("filter=11.0.0.2", "filter=11.0.0.2 filter=12.0.0.2@9"),
+         "the-text-changes": ("filter=11.0.0.2 text=a", "filter=11.0.0.2 text=b"),
+         "open-and-filtered": ("", "filter=11.0.0.2")}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_changing_filters_loses_no_packet_of_the_allowed(home, fw, port, form):
+    """Every datagram is a new flow, while the lease is changed without a pause."""
+    p, (one, two) = port(), FORMS[form]
+    line = f"udp {p} {CONSOLE}:{p} 60000 twin"
+    fw.map(f"{line} {one}")
+    swings, sent, got, done = [0], 3000, 0, threading.Event()
+
+    def swing():
+        while not done.is_set():
+            assert fw(f"swing 50 {line} {one} / {line} {two}") == ["failed 0"]
+            swings[0] += 100
+    thread = threading.Thread(target=swing)
+    thread.start()
+    import socket
+    try:
+        with home.console.udp(p) as s:
+            s.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)
+            for _ in range(sent):
+                with home.inet.udp(0, REMOTE1) as out:
+                    out.sendto(b"x", (WAN, p))
+            s.settimeout(0.5)
+            while not silent(s, 0.5):
+                got += 1
+    finally:
+        done.set()
+        thread.join()
+    assert swings[0] > 1000
+    assert got == sent
+
+
+# Pinholes (C27)
+
+FILTER6 = """table inet foreign
+delete table inet foreign
+table inet foreign {
+    chain forward {
+        type filter hook forward priority filter; policy accept;
+        meta nfproto != ipv6 accept
+        ct state established,related accept
+        iifname "br-lan" accept
+        ct mark & 0x00010000 == 0x00010000 accept
+        meta l4proto { tcp, udp } drop
+    }
+}
+"""
+
+
+@pytest.fixture
+def ipv6(home, fw):
+    home.gw.ip(f"address replace {LAN6}/64 dev br-lan nodad\n"
+               f"address replace {WAN6}/64 dev wan0 nodad\n")
+    home.console.ip(f"address replace {PIN6}/64 dev eth0 nodad\n"
+                    f"route replace default via {LAN6}\n")
+    home.inet.ip(f"address replace {REMOTE6}/64 dev eth0 nodad\n"
+                 f"address replace {REMOTE6_2}/64 dev eth0 nodad\n"
+                 f"route replace 2a01:db8:1::/64 via {WAN6}\n")
+    home.gw.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1", check=True)
+    home.gw.nft(FILTER6)
+    yield
+    home.gw.nft("delete table inet foreign")
+
+
+def reaches(home, port, source=REMOTE6, source_port=0):
+    import socket
+    with home.console.socket(socket.AF_INET6) as s, home.inet.socket(socket.AF_INET6) as out:
+        s.bind((PIN6, port))
+        out.bind((source, source_port))
+        out.sendto(b"x", (PIN6, port))
+        if silent(s, 0.2):
+            return False
+        s.sendto(b"y", out.getsockname()[:2])
+        out.settimeout(2)
+        return out.recv(9) == b"y"
+
+
+def test_a_pinhole_passes_a_filter_that_accepts_our_mark(home, fw, ipv6, port):
+    p = port()
+    assert not reaches(home, p)
+    assert fw.map(f"udp {p} [{PIN6}]:{p} 60000 text=bitcoin") == {}
+    assert reaches(home, p) and reaches(home, p, REMOTE6_2)
+    assert not reaches(home, p + 1)
+    assert fw.map(f"udp {p} [{PIN6}]:{p} 90000 text=core") == {}
+    assert [fw.count(n) for n in ("pin6", "pin6_from", "held", "rev")] == [1, 0, 0, 0]
+    assert reaches(home, p)
+    assert fw.unmap(f"udp {p} [{PIN6}]:{p} 0") == {}
+    home.gw.run("conntrack", "-F")
+    assert not reaches(home, p)
+
+
+def test_the_mark_leaves_other_bits_alone(home, fw, ipv6, port):
+    p = port()
+    fw.map(f"udp {p} [{PIN6}]:{p} 60000")
+    home.gw.nft("""table inet foreign {
+        chain marks {
+            type filter hook prerouting priority mangle; policy accept;
+            ct state new ct mark set 0x00000101
+        }
+    }""")
+    assert reaches(home, p)
+    assert "mark=65793" in home.gw.run("conntrack", "-L", "-f", "ipv6").stdout  # 0x10101
+
+
+def test_a_pinhole_for_some_remotes(home, fw, ipv6, port):
+    p = port()
+    assert fw.map(f"udp {p} [{PIN6}]:{p} 60000 filter={REMOTE6}@6000") == {}
+    assert reaches(home, p, REMOTE6, 6000)
+    assert not reaches(home, p, REMOTE6, 6001) and not reaches(home, p, REMOTE6_2, 6000)
+    assert fw.map(f"udp {p} [{PIN6}]:{p} 60000 filter={REMOTE6}@6000 "
+                  f"filter={REMOTE6_2}") == {}
+    assert reaches(home, p, REMOTE6, 6000) and reaches(home, p, REMOTE6_2, 6002)
+    assert [fw.count(n) for n in ("pin6", "pin6_from")] == [0, 2]
+    assert fw.map(f"udp {p} [{PIN6}]:{p} 60000 filter=2a02:db8::/64") == {}
+    assert reaches(home, p, REMOTE6, 6003) and reaches(home, p, REMOTE6_2, 6003)
+    assert fw.map(f"udp {p} [{PIN6}]:{p} 60000") == {}
+    assert [fw.count(n) for n in ("pin6", "pin6_from")] == [1, 0]
+
+
+def test_a_pinhole_beside_a_lease_of_the_same_port(home, fw, ipv6, port):
+    """Neither takes the other's place among the users of a port."""
+    p = port()
+    fw(f"map udp {p} {CONSOLE}:{p} 60000 twin")
+    fw(f"map udp {p} [{PIN6}]:{p} 60000")
+    fw(f"map udp {p} [2a01:db8:1::21]:{p} 60000")
+    assert fw.commit() == {}
+    assert [fw.count(n) for n in ("leases", "pin6", "held")] == [1, 2, 1]
+    fw.unmap(f"udp {p} [{PIN6}]:{p} 0")
+    assert [fw.count(n) for n in ("leases", "pin6", "held")] == [1, 1, 1]
+    fw.unmap(f"udp {p} {CONSOLE}:{p} 0")
+    assert [fw.count(n) for n in ("leases", "pin6", "held")] == [0, 1, 0]
+
+
+def test_who_has_claimed_a_port(home, fw, port):
+    p = port()
+
+    def claimed(host, protocol="udp"):
+        return int(fw(f"claimed {protocol} {p} {host}")[0].split()[1])
+    assert claimed(CONSOLE) == claimed(CONSOLE2) == 0
+    with home.console.udp(p) as s:
+        source_seen(s, home.inet)
+    assert claimed(CONSOLE) == 0 and claimed(CONSOLE2) == 1
+    assert claimed(CONSOLE2, "tcp") == 0
+    fw("remove")
+    assert claimed(CONSOLE2) <= 0
+
+
 def test_a_disabled_lease_is_kept_and_forwards_nothing(home, fw, port):
     p = port()
     line = f"udp {p} {CONSOLE}:{p} 60000"
@@ -430,7 +665,7 @@ def left_of(fw, name="leases", kind="map"):
 
 
 @pytest.mark.parametrize("by", ["2", "0,2"])
-@pytest.mark.parametrize("remote", ["", "remote=11.0.0.0/24"])
+@pytest.mark.parametrize("remote", ["", "remote=11.0.0.0/24", "filter=11.0.0.2@7"])
 def test_a_renewal_reaches_the_kernel(home, fw, by, remote):
     """Trap: before 6.12 an add of the same element answers OK and renews nothing."""
     line = f"udp 3074 {CONSOLE}:3074 %s twin by={by} text=xbox {remote}"
@@ -634,7 +869,14 @@ def test_all_leases_come_back_after_a_kill(home, fw):
              ("tcp", 8080): f"tcp 8080 {CONSOLE}:80 - by=5 text=web",
              ("udp", 4000): f"udp 4000 {CONSOLE}:4000 90000 by=0,2 nonce text=both",
              ("udp", 4001): f"udp 4001 {CONSOLE}:4001 30000 off by=1",
-             ("udp", 4002): f"udp 4002 {CONSOLE}:4002 30000 remote=11.0.0.0/24 text=a\"b"}
+             ("udp", 4002): f"udp 4002 {CONSOLE}:4002 30000 remote=11.0.0.0/24 text=a\"b",
+             ("udp", 4003): f"udp 4003 {CONSOLE}:4003 30000 twin filter=11.0.0.2@5 filter=12.0.0.0/24"
+                            " filter=11.0.0.9 by=2,0 nonce text=filtered",
+             ("tcp", 4004): f"tcp 4004 {CONSOLE}:4004 30000 off filter=11.0.0.2",
+             ("udp", 4005): f"udp 4005 [{PIN6}]:4005 30000 nonce text=pin",
+             ("udp", 4006): f"udp 4006 [{PIN6}]:4006 30000 filter=2a02:db8::/64@77 "
+                            "filter=2a02:db8:1::1",
+             ("udp", 4007): f"udp 4007 [{PIN6}]:4007 30000 remote=2a02:db8::/64"}
     for line in lines.values():
         fw(f"map {line}")
     assert fw.commit() == {}
@@ -651,6 +893,15 @@ def test_all_leases_come_back_after_a_kill(home, fw):
     assert leases["udp", 4001]["enabled"] == "0" and leases["udp", 4001]["origin"] == "1"
     assert leases["udp", 4002]["remote"] == "11.0.0.0/120"
     assert leases["udp", 4002]["text"] == 'a"b'
+    assert leases["udp", 4003]["filters"] == "11.0.0.2@5,11.0.0.9@0,12.0.0.0/24@0"
+    assert leases["udp", 4003]["claims"] == "5" and leases["udp", 4003]["twin"] == "1"
+    assert leases["udp", 4003]["remote"] == "::/0" and leases["udp", 4003]["text"] == "filtered"
+    assert leases["tcp", 4004]["enabled"] == "0"
+    assert leases["tcp", 4004]["filters"] == "11.0.0.2@0"
+    assert leases["udp", 4005]["to"] == f"[{PIN6}]:4005" and leases["udp", 4005]["nonce"] == "1"
+    assert leases["udp", 4006]["filters"] == "2a02:db8::/64@77,2a02:db8:1::1@0"
+    assert leases["udp", 4007]["remote"] == "2a02:db8::/64"
+    assert leases["udp", 4007]["filters"] == ""
     for key, line in lines.items():
         ms = line.split()[3]
         if ms != "-":
@@ -662,7 +913,8 @@ def test_all_leases_come_back_after_a_kill(home, fw):
     for line in lines.values():
         new(f"unmap {line}")
     assert new.commit() == {}
-    for name in ("leases", "leases_from", "disabled", "rev", "held"):
+    for name in ("leases", "leases_from", "disabled", "disabled_from", "pin6", "pin6_from",
+                 "rev", "held"):
         assert new.count(name) == 0
     new.close()
 
@@ -687,6 +939,29 @@ def test_adoption_puts_right_what_does_not_fit(home, fw):
     assert sorted(held) == [3074, 3075, 51820]
     assert fw.count("rev") == 2 and fw.count("leases") == 3
     assert 55 < left_of(fw, "rev") < 61
+
+
+def test_of_a_lease_that_was_killed_between_two_maps_the_filters_stay(home, fw):
+    """Its first filter comes in one transaction, the open element goes in the next."""
+    line = f"udp 3074 {CONSOLE}:3074 60000 twin by=2"
+    fw.map(line)
+    fw(f"map udp 3075 {CONSOLE}:3075 60000 by=2")
+    fw(f"map udp 3074 [{PIN6}]:3074 60000")
+    assert fw.commit() == {}
+    other = Tool(home.gw, fw.kernel)
+    other("open")
+    other(f"map {line} filter=11.0.0.2 filter=12.0.0.2")  # knows of no open one, so no twin
+    other(f"map udp 3074 [{PIN6}]:3074 60000 filter={REMOTE6}")
+    assert other.commit() == {0: "EEXIST"}
+    assert other.map(f"{line.replace(' twin', '')} filter=11.0.0.2 filter=12.0.0.2") == {}
+    other.close()
+    assert [fw.count(n) for n in ("leases", "leases_from", "pin6", "pin6_from")] == [2, 2, 1, 1]
+    fw("open")
+    leases, report = fw.adopt()
+    assert leases["udp", 3074]["filters"] and leases["udp", 3075]["filters"] == ""
+    assert report["leases"] == 3
+    assert [fw.count(n) for n in ("leases", "leases_from", "pin6", "pin6_from", "held")] == [
+        1, 2, 0, 1, 2]
 
 
 # Links

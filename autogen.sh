@@ -27,8 +27,9 @@ build_packages="autoconf automake gcc libc6-dev make pkgconf libmnl-dev libnftnl
 	libupnp-dev libxml2-dev libcmocka-dev"
 lab_packages="iproute2 nftables conntrack tcpdump socat procps python3 python3-pytest
 	python3-libtorrent transmission-daemon miniupnpc natpmpc gssdp-tools gupnp-tools"
-check_packages="cppcheck binutils xz-utils"
-full_packages="clang libclang-rt-dev|libclang-rt-19-dev|libclang-rt-14-dev clang-format shellcheck"
+check_packages="cppcheck binutils xz-utils
+	clang libclang-rt-dev|libclang-rt-19-dev|libclang-rt-14-dev"
+full_packages="clang-format shellcheck"
 bench_packages="miniupnpd-nftables"
 
 say()
@@ -224,13 +225,33 @@ cppcheck_all()
 		base lease firewall conf pcp igd daemon cli && echo "no findings"
 }
 
-# As installed, in the real sandboxes; and once more with ASan and UBSan, where the leak
-# check is left out: it would have to trace the process.
-lab_tests() # BUILD
+lab() # BUILD PYTEST-ARGUMENT...
 {
-	cd "$top" || return 1
-	PORTREEVE_BUILD=$build/$1 PYTHONDONTWRITEBYTECODE=1 ASAN_OPTIONS=detect_leaks=0 \
-		/usr/bin/python3 -m pytest -p no:cacheprovider -q -ra tests/lab
+	programs=$build/$1
+	shift
+	cd "$top" && PORTREEVE_BUILD=$programs PYTHONDONTWRITEBYTECODE=1 \
+		ASAN_OPTIONS=detect_leaks=0 \
+		/usr/bin/python3 -m pytest -p no:cacheprovider -q -ra "$@"
+}
+
+# As installed, in the real sandboxes, and beside it with ASan and UBSan, where the leak
+# check is left out: it would have to trace the process. Both wait more than they work.
+lab_tests()
+{
+	status=0
+	lab check tests/lab --ignore=tests/lab/test_load.py >"$build/lab-check.log" 2>&1 &
+	sanitized=$!
+	lab plain tests/lab --ignore=tests/lab/test_load.py || status=$?
+	say "lab tests, programs with ASan and UBSan"
+	wait $sanitized || status=$?
+	cat "$build/lab-check.log"
+	return $status
+}
+
+fuzzing()
+{
+	PORTREEVE_BUILD=$build PYTHONDONTWRITEBYTECODE=1 \
+		/usr/bin/python3 "$top/tests/fuzz/run" 60
 }
 
 distcheck()
@@ -266,10 +287,11 @@ check()
 	*programs*) ;;
 	*)
 		stage "unit tests (ASan, UBSan)" unit_tests
-		stage "lab tests" lab_tests plain
-		stage "lab tests (ASan, UBSan)" lab_tests check
+		stage "lab tests" lab_tests
+		stage "lab under load" lab plain tests/lab/test_load.py
 		;;
 	esac
+	stage "fuzzing (60 s)" fuzzing
 }
 
 check_more()

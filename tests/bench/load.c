@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Load for a gateway: maps a port, deletes it, and again, with a number of requests
- * outstanding, by NAT-PMP, PCP or SOAP (a connection for each request, as clients do).
- * With a fill count it maps so many ports once and keeps them. Prints one line of JSON.
+ * Load for a gateway. Prints one line of JSON.
  *
- *   load natpmp|pcp GATEWAY OUTSTANDING SECONDS FIRST-PORT PORTS
- *   load fill       GATEWAY OUTSTANDING COUNT   FIRST-PORT
+ *   load natpmp|pcp GATEWAY OUTSTANDING SECONDS FIRST-PORT PORTS [again]
  *   load soap       GATEWAY OUTSTANDING SECONDS FIRST-PORT PORTS HTTP-PORT PATH SERVICE
+ *	Maps a port, deletes it, and so on, with a number of requests outstanding; SOAP with
+ *	a connection for each, as clients do. "again": what has no answer is sent again at the
+ *	times of RFC 6886 section 3.1 and RFC 6887 section 8.1.1, up to 9 times in all.
+ *   load fill       GATEWAY OUTSTANDING COUNT   FIRST-PORT [UNTIL]
+ *	Maps so many ports by NAT-PMP, once each; with UNTIL all of them end so many seconds
+ *	from the start, give or take one.
+ *   load refused    GATEWAY OUTSTANDING COUNT
+ *	Asks by NAT-PMP for inside ports below 1024, which nobody gets.
+ *   load probe      GATEWAY PERIOD-US   SECONDS PORT
+ *	Renews one mapping over and over, one request each period; no second try.
+ *   load flood      GATEWAY 1           SECONDS PORT
+ *	Renews one mapping as fast as packets go out, and hears no answer.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,9 +36,22 @@
 #define SAMPLES_MAX (8U << 20)
 #define WARM_UP_NS 300000000ULL
 #define PATIENCE_NS 5000000000ULL
+#define PROBE_PATIENCE_NS 1000000000ULL
+#define RESEND_NATPMP_NS 250000000ULL
+#define RESEND_PCP_NS 3000000000ULL
+#define RESENDS 8 /* and doubled each time */
+#define FLOOD_BATCH 64
 #define ANSWER_MAX 4096
 
-enum load_kind { LOAD_NATPMP, LOAD_PCP, LOAD_FILL, LOAD_SOAP };
+enum load_kind {
+	LOAD_NATPMP,
+	LOAD_PCP,
+	LOAD_FILL,
+	LOAD_REFUSED,
+	LOAD_PROBE,
+	LOAD_FLOOD,
+	LOAD_SOAP
+};
 
 struct slot {
 	uint16_t base; /* of the slot's own range of ports */
@@ -37,9 +59,11 @@ struct slot {
 	uint16_t port; /* that is being mapped or deleted */
 	bool mapped;   /* the next request, or the one under way, is the delete */
 	bool busy;
-	uint64_t sent; /* ns */
-	int fd;        /* of SOAP's connection */
-	bool asked;    /* it stands, and the request is out */
+	uint64_t sent;   /* ns; the first time */
+	uint64_t resend; /* ns; when, if there is no answer */
+	unsigned int resent;
+	int fd;     /* of SOAP's connection */
+	bool asked; /* it stands, and the request is out */
 	size_t got;
 	char answer[ANSWER_MAX + 1];
 };
@@ -49,13 +73,16 @@ struct load {
 	struct sockaddr_in gateway;
 	struct in_addr own;
 	unsigned int outstanding, first, stride, fill, filled;
-	uint64_t begin, end; /* what is measured */
+	uint64_t start, begin, end; /* of the whole; of what is measured */
+	uint64_t until;             /* when what is mapped ends, or 0 */
+	bool again;                 /* sends again what has no answer */
+	uint64_t period, due;       /* of probes */
 	const char *path, *service;
 	int fd; /* UDP */
 	struct slot slots[OUTSTANDING_MAX];
 	uint32_t *samples; /* ns */
 	size_t n_samples;
-	unsigned long refused, lost;
+	unsigned long refused, lost, resent;
 };
 
 static void die(const char *what)
@@ -99,10 +126,12 @@ static void slot_done(struct load *l, struct slot *s, bool good)
 		l->refused++;
 	if (good && s->sent >= l->begin && now <= l->end && l->n_samples < SAMPLES_MAX)
 		l->samples[l->n_samples++] = (uint32_t)(now - s->sent);
-	if (l->kind == LOAD_FILL) {
+	if (l->kind == LOAD_FILL || l->kind == LOAD_REFUSED) {
 		l->filled++;
 		return;
 	}
+	if (l->kind == LOAD_PROBE)
+		return;
 	s->mapped = !s->mapped;
 	if (!s->mapped) {
 		s->next = (uint16_t)((s->next + 1U) % l->stride);
@@ -110,35 +139,70 @@ static void slot_done(struct load *l, struct slot *s, bool good)
 	}
 }
 
-/* RFC 6886 section 3.3 and RFC 6887 section 11.1. */
-static void udp_send(struct load *l, struct slot *s)
+static uint32_t lifetime_of(const struct load *l, const struct slot *s)
 {
-	uint8_t buf[60] = {0};
-	size_t len = 12;
-	uint32_t lifetime = s->mapped ? 0 : 7200;
+	uint64_t now = now_ns();
 
+	if (l->until)
+		return now < l->until ? (uint32_t)((l->until - now) / 1000000000U) + 1
+				      : 1;
+	return s->mapped ? 0 : 7200;
+}
+
+/* RFC 6886 section 3.3 and RFC 6887 section 11.1. */
+static size_t udp_request(const struct load *l, const struct slot *s, uint8_t buf[60])
+{
+	unsigned int wanted = s->mapped ? 0 : s->port;
+
+	memset(buf, 0, 60);
 	if (l->kind == LOAD_PCP) {
-		len = sizeof(buf);
 		buf[0] = 2;
 		buf[1] = 1;
-		put32(buf + 4, lifetime);
+		put32(buf + 4, lifetime_of(l, s));
 		buf[18] = buf[19] = 0xff;
 		memcpy(buf + 20, &l->own, 4);
 		memset(buf + 24, 'n', 12);
 		buf[36] = IPPROTO_UDP;
 		put16(buf + 40, s->port);
-		put16(buf + 42, s->mapped ? 0 : s->port);
+		put16(buf + 42, wanted);
 		buf[54] = buf[55] = 0xff;
-	} else {
-		buf[1] = 1;
-		put16(buf + 4, s->port);
-		put16(buf + 6, s->mapped ? 0 : s->port);
-		put32(buf + 8, lifetime);
+		return 60;
 	}
-	s->busy = true;
-	s->sent = now_ns();
+	buf[1] = 1;
+	put16(buf + 4, s->port);
+	put16(buf + 6, wanted);
+	put32(buf + 8, lifetime_of(l, s));
+	return 12;
+}
+
+static void udp_send_again(struct load *l, struct slot *s)
+{
+	uint64_t first = l->kind == LOAD_PCP ? RESEND_PCP_NS : RESEND_NATPMP_NS;
+	uint8_t buf[60];
+	size_t len = udp_request(l, s, buf);
+
+	s->resend = now_ns() + (first << s->resent);
 	if (send(l->fd, buf, len, 0) < 0)
 		die("send");
+}
+
+static void udp_send(struct load *l, struct slot *s)
+{
+	s->busy = true;
+	s->sent = now_ns();
+	s->resent = 0;
+	udp_send_again(l, s);
+}
+
+/* An answer to an earlier try may come after that to a later one. */
+static bool udp_answers(const struct load *l, const struct slot *s, const uint8_t *buf,
+			bool good)
+{
+	bool pcp = l->kind == LOAD_PCP;
+	const uint8_t *lifetime = buf + (pcp ? 4 : 12);
+	bool none = !(lifetime[0] | lifetime[1] | lifetime[2] | lifetime[3]);
+
+	return !good || none == s->mapped;
 }
 
 /* Which slot an answer belongs to: each has ports of its own. */
@@ -146,7 +210,7 @@ static struct slot *udp_slot(struct load *l, unsigned int port)
 {
 	unsigned int n = (port - l->first) / l->stride;
 
-	if (l->kind == LOAD_FILL) {
+	if (l->kind != LOAD_NATPMP && l->kind != LOAD_PCP) {
 		for (n = 0; n < l->outstanding; n++)
 			if (l->slots[n].busy && l->slots[n].port == port)
 				return &l->slots[n];
@@ -166,12 +230,14 @@ static void udp_read(struct load *l)
 	while ((n = recv(l->fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0) {
 		bool pcp = l->kind == LOAD_PCP;
 		struct slot *s;
+		bool good;
 
 		if (n < (pcp ? 60 : 16))
 			continue;
 		s = udp_slot(l, get16(buf + (pcp ? 40 : 8)));
-		if (s)
-			slot_done(l, s, pcp ? !buf[3] : !get16(buf + 2));
+		good = pcp ? !buf[3] : !get16(buf + 2);
+		if (s && udp_answers(l, s, buf, good))
+			slot_done(l, s, good);
 	}
 }
 
@@ -272,35 +338,85 @@ static void soap_read(struct load *l, struct slot *s)
 			  strncmp(s->answer + 8, " 200", 4) == 0);
 }
 
-/* Sends where nothing is under way; gives up on what has no answer. */
+/* Gives up on a request that had no answer. */
+static void slot_lost(struct load *l, struct slot *s)
+{
+	l->lost++;
+	if (l->kind == LOAD_SOAP)
+		close(s->fd);
+	s->busy = false;
+	if (l->kind == LOAD_FILL || l->kind == LOAD_REFUSED)
+		l->filled++;
+}
+
+static void slot_wait(struct load *l, struct slot *s, uint64_t now)
+{
+	uint64_t patience = l->kind == LOAD_PROBE ? PROBE_PATIENCE_NS : PATIENCE_NS;
+
+	if (!l->again) {
+		if (now - s->sent > patience)
+			slot_lost(l, s);
+		return;
+	}
+	if (now < s->resend)
+		return;
+	if (s->resent == RESENDS) {
+		slot_lost(l, s);
+		return;
+	}
+	s->resent++;
+	l->resent++;
+	udp_send_again(l, s);
+}
+
+static void slot_begin(struct load *l, struct slot *s, uint64_t now)
+{
+	switch (l->kind) {
+	case LOAD_FILL:
+	case LOAD_REFUSED:
+		if (!l->fill)
+			return;
+		l->fill--;
+		s->port = (uint16_t)l->first++;
+		if (l->kind == LOAD_REFUSED && l->first == 1024)
+			l->first = 1;
+		udp_send(l, s);
+		return;
+	case LOAD_PROBE:
+		if (now >= l->end || now < l->due)
+			return;
+		/* One that was late is late itself: no burst makes up for it. */
+		l->due = now + l->period;
+		udp_send(l, s);
+		return;
+	case LOAD_NATPMP:
+	case LOAD_PCP:
+	case LOAD_SOAP:
+	case LOAD_FLOOD:
+		break;
+	}
+	/* A lease that was mapped last is deleted, whatever the time. */
+	if (now >= l->end && !s->mapped)
+		return;
+	if (l->kind == LOAD_SOAP)
+		soap_connect(l, s);
+	else
+		udp_send(l, s);
+}
+
+/* Sends where nothing is under way, and again what has no answer. */
 static bool load_feed(struct load *l)
 {
 	uint64_t now = now_ns();
-	bool busy = false;
+	bool busy = l->kind == LOAD_PROBE && now < l->end;
 
 	for (unsigned int i = 0; i < l->outstanding; i++) {
 		struct slot *s = &l->slots[i];
 
-		if (s->busy && now - s->sent > PATIENCE_NS) {
-			l->lost++;
-			if (l->kind == LOAD_SOAP)
-				close(s->fd);
-			s->busy = false;
-			if (l->kind == LOAD_FILL)
-				l->filled++;
-		}
-		/* A lease that was mapped last is deleted, whatever the time. */
-		if (!s->busy && l->kind == LOAD_FILL && l->fill) {
-			s->port = (uint16_t)l->first++;
-			l->fill--;
-			udp_send(l, s);
-		} else if (!s->busy && l->kind != LOAD_FILL &&
-			   (now < l->end || s->mapped)) {
-			if (l->kind == LOAD_SOAP)
-				soap_connect(l, s);
-			else
-				udp_send(l, s);
-		}
+		if (s->busy)
+			slot_wait(l, s, now);
+		if (!s->busy)
+			slot_begin(l, s, now);
 		busy = busy || s->busy;
 	}
 	return busy;
@@ -333,10 +449,38 @@ static void soap_turn(struct load *l)
 static void udp_turn(struct load *l)
 {
 	struct pollfd p = {.fd = l->fd, .events = POLLIN};
+	uint64_t now = now_ns();
+	struct timespec wait = {.tv_nsec = 50000000};
 
-	if (poll(&p, 1, 1000) < 0)
-		die("poll");
+	if (l->kind == LOAD_PROBE && !l->slots[0].busy)
+		wait.tv_nsec = l->due > now ? (long)(l->due - now) : 0;
+	if (ppoll(&p, 1, &wait, NULL) < 0)
+		die("ppoll");
 	udp_read(l);
+}
+
+static void load_flood(struct load *l)
+{
+	struct mmsghdr head[FLOOD_BATCH] = {0};
+	struct iovec iov[FLOOD_BATCH];
+	uint8_t buf[60], answer[64];
+	size_t len = udp_request(l, &l->slots[0], buf);
+
+	for (unsigned int i = 0; i < FLOOD_BATCH; i++) {
+		iov[i] = (struct iovec){buf, len};
+		head[i].msg_hdr.msg_iov = &iov[i];
+		head[i].msg_hdr.msg_iovlen = 1;
+	}
+	l->begin = now_ns();
+	while (now_ns() < l->end) {
+		int n = sendmmsg(l->fd, head, FLOOD_BATCH, 0);
+
+		if (n < 0)
+			die("sendmmsg");
+		l->n_samples += (unsigned int)n;
+		while (recv(l->fd, answer, sizeof(answer), MSG_DONTWAIT) > 0)
+			l->filled++;
+	}
 }
 
 static void load_run(struct load *l)
@@ -360,7 +504,7 @@ static double percentile_us(const struct load *l, double share)
 {
 	size_t i = (size_t)(share * (double)l->n_samples);
 
-	if (!l->n_samples)
+	if (!l->n_samples || l->kind == LOAD_FLOOD)
 		return 0;
 	return l->samples[i < l->n_samples ? i : l->n_samples - 1] / 1000.0;
 }
@@ -369,11 +513,16 @@ static void load_report(struct load *l)
 {
 	double seconds = (double)(l->end - l->begin) / 1e9;
 
-	qsort(l->samples, l->n_samples, sizeof(*l->samples), by_size);
+	if (l->kind == LOAD_FILL || l->kind == LOAD_REFUSED)
+		l->n_samples = l->filled;
+	else if (l->kind != LOAD_FLOOD)
+		qsort(l->samples, l->n_samples, sizeof(*l->samples), by_size);
 	printf("{\"requests\":%zu,\"per_second\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f,"
-	       "\"filled\":%u,\"refused\":%lu,\"lost\":%lu}\n",
+	       "\"max_us\":%.1f,\"filled\":%u,\"refused\":%lu,\"lost\":%lu,"
+	       "\"resent\":%lu}\n",
 	       l->n_samples, (double)l->n_samples / seconds, percentile_us(l, 0.5),
-	       percentile_us(l, 0.99), l->filled, l->refused, l->lost);
+	       percentile_us(l, 0.99), percentile_us(l, 1), l->filled, l->refused,
+	       l->lost, l->resent);
 }
 
 static unsigned int number(const char *text, unsigned int low, unsigned int high)
@@ -404,44 +553,83 @@ static void load_connect(struct load *l)
 	l->own = own.sin_addr;
 }
 
+static void load_timed(struct load *l, const char *seconds)
+{
+	l->begin = l->start + (l->kind == LOAD_PROBE ? 0 : WARM_UP_NS);
+	l->end = l->begin + (uint64_t)(strtod(seconds, NULL) * 1e9);
+}
+
+/* Those with a range of ports for each slot. */
+static void load_ranges(struct load *l, int argc, char **argv)
+{
+	if (l->kind != LOAD_SOAP)
+		l->again = argc == 8 && strcmp(argv[7], "again") == 0;
+	l->outstanding = number(argv[3], 1, OUTSTANDING_MAX);
+	load_timed(l, argv[4]);
+	l->stride = number(argv[6], l->outstanding, 65536 - l->first) / l->outstanding;
+	for (unsigned int i = 0; i < l->outstanding; i++)
+		l->slots[i].base = l->slots[i].port = (uint16_t)(l->first +
+								 i * l->stride);
+}
+
+/* Those that ask once for each of many ports. */
+static void load_counted(struct load *l, int argc, char **argv)
+{
+	l->again = l->kind == LOAD_FILL;
+	l->outstanding = number(argv[3], 1, OUTSTANDING_MAX);
+	l->fill = number(argv[4], 1, l->kind == LOAD_FILL ? 65536 - l->first : 100000000);
+	if (argc == 7)
+		l->until = l->start + number(argv[6], 1, 86400) * 1000000000ULL;
+}
+
 static void load_arguments(struct load *l, int argc, char **argv)
 {
-	static const char *const kinds[] = {"natpmp", "pcp", "fill", "soap"};
-	static const int counts[] = {7, 7, 6, 10};
+	static const struct {
+		const char *name;
+		int least, most;
+	} kinds[] = {[LOAD_NATPMP] = {"natpmp", 7, 8}, [LOAD_PCP] = {"pcp", 7, 8},
+		     [LOAD_FILL] = {"fill", 6, 7},     [LOAD_REFUSED] = {"refused", 5, 5},
+		     [LOAD_PROBE] = {"probe", 6, 6},   [LOAD_FLOOD] = {"flood", 6, 6},
+		     [LOAD_SOAP] = {"soap", 10, 10}};
 	unsigned int k = 0;
-	double seconds;
 
-	while (argc > 1 && k < 4 && strcmp(argv[1], kinds[k]))
+	while (argc > 1 && k <= LOAD_SOAP && strcmp(argv[1], kinds[k].name))
 		k++;
-	if (argc < 2 || k == 4 || argc != counts[k]) {
+	if (argc < 2 || k > LOAD_SOAP || argc < kinds[k].least || argc > kinds[k].most) {
 		fprintf(stderr, "usage: see the head of tests/bench/load.c\n");
 		exit(64);
 	}
 	l->kind = (enum load_kind)k;
+	l->start = now_ns();
 	l->gateway.sin_family = AF_INET;
 	l->gateway.sin_port = htons(5351);
 	if (inet_pton(AF_INET, argv[2], &l->gateway.sin_addr) != 1) {
 		fprintf(stderr, "load: %s: no IPv4 address\n", argv[2]);
 		exit(64);
 	}
-	l->outstanding = number(argv[3], 1, OUTSTANDING_MAX);
-	l->first = number(argv[5], 1024, 65535);
-	l->stride = 1;
-	if (l->kind == LOAD_FILL) {
-		l->fill = number(argv[4], 1, 65536 - l->first);
-		return;
-	}
-	seconds = strtod(argv[4], NULL);
-	l->begin = now_ns() + WARM_UP_NS;
-	l->end = l->begin + (uint64_t)(seconds * 1e9);
-	l->stride = number(argv[6], l->outstanding, 65536 - l->first) / l->outstanding;
-	for (unsigned int i = 0; i < l->outstanding; i++)
-		l->slots[i].base = l->slots[i].port = (uint16_t)(l->first +
-								 i * l->stride);
-	if (l->kind == LOAD_SOAP) {
+	l->outstanding = l->stride = 1;
+	l->first = argc > 5 ? number(argv[5], 1024, 65535) : 1;
+	switch (l->kind) {
+	case LOAD_FILL:
+	case LOAD_REFUSED:
+		load_counted(l, argc, argv);
+		break;
+	case LOAD_PROBE:
+		l->period = number(argv[3], 1, 1000000) * 1000ULL;
+		/* fall through */
+	case LOAD_FLOOD:
+		load_timed(l, argv[4]);
+		l->slots[0].port = (uint16_t)l->first;
+		break;
+	case LOAD_SOAP:
 		l->gateway.sin_port = htons((uint16_t)number(argv[7], 1, 65535));
 		l->path = argv[8];
 		l->service = argv[9];
+		/* fall through */
+	case LOAD_NATPMP:
+	case LOAD_PCP:
+		load_ranges(l, argc, argv);
+		break;
 	}
 }
 
@@ -454,9 +642,14 @@ int main(int argc, char **argv)
 	if (!l.samples)
 		die("malloc");
 	load_connect(&l);
-	load_run(&l);
-	if (l.kind == LOAD_FILL)
-		l.begin = 0, l.end = 1000000000;
+	if (l.kind == LOAD_FLOOD)
+		load_flood(&l);
+	else
+		load_run(&l);
+	if (l.kind == LOAD_FILL || l.kind == LOAD_REFUSED) {
+		l.begin = l.start; /* no latencies, only how long all took */
+		l.end = now_ns();
+	}
 	load_report(&l);
 	free(l.samples);
 	return 0;

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Configuration files: values in their ranges, or the defaults and one line that says what
+ * is wrong. An input is a file.
+ */
+#include <ctype.h>
+#include <errno.h>
+
+#include "conf/config.h"
+#include "tests/fuzz/fuzz.h"
+
+static int read_file(struct config *c, const uint8_t *data, size_t size,
+		     char err[CONFIG_ERROR])
+{
+	FILE *f = fmemopen((void *)(uintptr_t)data, size, "r");
+	int r;
+
+	must(f);
+	memset(c, 0xa5, sizeof(*c));
+	memset(err, 0xa5, CONFIG_ERROR);
+	r = config_read(c, f, "p.conf", err);
+	fclose(f);
+	return r;
+}
+
+static void check_lan(const struct config *c, size_t i)
+{
+	const struct config_lan *l = &c->lan[i];
+	size_t n = strnlen(l->name, sizeof(l->name));
+
+	must(n && n < sizeof(l->name) && strcmp(l->name, c->wan));
+	for (size_t at = 0; at < n; at++)
+		must(isgraph((unsigned char)l->name[at]) && l->name[at] != '/');
+	must(l->n_also <= CONFIG_ALSO);
+	for (size_t a = 0; a < l->n_also; a++)
+		must(addr_is_v4(&l->also[a].addr) && l->also[a].len >= 96 &&
+		     l->also[a].len <= 128);
+	for (size_t o = 0; o < i; o++) {
+		must(strcmp(c->lan[o].name, l->name));
+		must(!l->http_port || c->lan[o].http_port != l->http_port);
+	}
+}
+
+static void check_config(const struct config *c)
+{
+	must(memchr(c->wan, '\0', sizeof(c->wan)));
+	must(memchr(c->reserved_file, '\0', sizeof(c->reserved_file)));
+	must(c->n_lans <= CONFIG_LANS);
+	for (size_t i = 0; i < c->n_lans; i++)
+		check_lan(c, i);
+	must(c->leases >= 1 && c->leases <= 131072);
+	must(c->per_host >= 1 && c->per_host <= 65535);
+	must(c->requests_per_second >= 1 && c->requests_per_second <= 1000000);
+	must(c->min_lifetime_s >= 1 && c->min_lifetime_s <= c->max_lifetime_s);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct config c, again;
+	static char err[CONFIG_ERROR], err2[CONFIG_ERROR];
+	int r;
+
+	if (!size)
+		return 0;
+	r = read_file(&c, data, size, err);
+	must(read_file(&again, data, size, err2) == r);
+	check_config(&c);
+	must(memchr(err, '\0', sizeof(err)) && !strcmp(err, err2));
+	if (!r) {
+		must(!*err);
+		return 0;
+	}
+	must(r < 0 && !strncmp(err, "p.conf", 6));
+	for (const char *p = err; *p; p++)
+		must(!iscntrl((unsigned char)*p));
+	config_defaults(&again);
+	must(c.n_lans == 0 && !*c.wan && c.leases == again.leases &&
+	     !memcmp(&c.reserved_udp, &again.reserved_udp, sizeof(c.reserved_udp)) &&
+	     !memcmp(&c.reserved_tcp, &again.reserved_tcp, sizeof(c.reserved_tcp)));
+	return 0;
+}

@@ -117,7 +117,7 @@ enum lease_reason filters_check(struct lease *l)
 		return LEASE_OK;
 	if (l->n_filters > LEASE_FILTERS_MAX)
 		return LEASE_FILTERS;
-	return l->remote_len ? LEASE_REMOTE : filters_set(l, l->n_filters, NULL, 0);
+	return l->remote_len ? LEASE_REMOTE : filters_set(l, l->n_filters, l->filters, 0);
 }
 
 static struct lease_filter element_of(const struct lease *l, size_t i)

@@ -149,7 +149,12 @@ static void waiter_settle(struct ledger *l, struct ledger_waiter *w)
 
 	if (err) {
 		errno = -err;
-		log_error("the kernel refused a lease: %m");
+		if (err == -ENOENT)
+			log_error(
+				"our table is gone from the kernel (nft flush ruleset?); put "
+				"it back: systemctl restart portreeve");
+		else
+			log_error("the kernel refused a lease: %m");
 		w->reply.reason = LEASE_KERNEL;
 		w->reply.lifetime = 0;
 		return;

@@ -9,17 +9,16 @@
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/addr.h"
+#include "firewall/netlink.h"
 
 #define RX_SIZE (64 * 1024)
 #define EVENT_BUFFER (1 << 20)
 #define REFRESH_TRIES 10
-#define WAIT_MS 5000
 
 struct view {
 	struct link *link;
@@ -36,8 +35,6 @@ struct links {
 	uint8_t *rx;
 	struct view view;
 };
-
-typedef int (*message_cb)(void *arg, const struct nlmsghdr *nlh);
 
 /* Attributes by type */
 
@@ -64,43 +61,14 @@ static uint32_t attr_u32(const struct nlattr *attr)
 
 /* Asking */
 
-static int answer(struct links *l, uint32_t seq, message_cb each, void *arg)
+static int answer(struct links *l, uint32_t seq, nl_message_cb each, void *arg)
 {
-	struct pollfd p = {.fd = mnl_socket_get_fd(l->ask), .events = POLLIN};
-	bool torn = false;
-	int failed = 0;
-
-	for (;;) {
-		ssize_t len = recv(p.fd, l->rx, RX_SIZE, MSG_DONTWAIT);
-		const struct nlmsghdr *nlh = (const void *)l->rx;
-		int left = (int)len;
-
-		if (len < 0 && errno == EAGAIN && poll(&p, 1, WAIT_MS) == 0)
-			return -ETIMEDOUT;
-		if (len < 0 && (errno == EAGAIN || errno == EINTR))
-			continue;
-		if (len < 0)
-			return -errno;
-		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
-			const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
-
-			if (nlh->nlmsg_seq != seq)
-				continue;
-			torn = torn || (nlh->nlmsg_flags & NLM_F_DUMP_INTR);
-			if (nlh->nlmsg_type == NLMSG_ERROR && e->error)
-				return e->error;
-			if (nlh->nlmsg_type == NLMSG_DONE ||
-			    nlh->nlmsg_type == NLMSG_ERROR)
-				return failed ? failed : torn ? -EINTR : 0;
-			if (!failed)
-				failed = each(arg, nlh);
-		}
-	}
+	return nl_answer(mnl_socket_get_fd(l->ask), l->rx, RX_SIZE, seq, each, arg);
 }
 
 /* A dump of RTM_GET* with a header of `size` zero bytes but for the family. */
 static int ask_all(struct links *l, uint16_t type, uint8_t family, size_t size,
-		   message_cb each, void *arg)
+		   nl_message_cb each, void *arg)
 {
 	uint8_t buf[256], *head;
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -366,8 +334,8 @@ int links_read(struct links *l)
 
 	for (;;) {
 		ssize_t len = recv(links_fd(l), l->rx, RX_SIZE, MSG_DONTWAIT);
-		const struct nlmsghdr *nlh = (const void *)l->rx;
-		int left = (int)len;
+		struct nl_datagram d = nl_datagram_of(l->rx, len < 0 ? 0 : (size_t)len);
+		const struct nlmsghdr *nlh;
 
 		if (len < 0 && errno == EINTR)
 			continue;
@@ -379,7 +347,7 @@ int links_read(struct links *l)
 			return -errno;
 		if (len < 0)
 			break;
-		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
+		while ((nlh = nl_next(&d)))
 			concerned = concerned || concerns_us(nlh);
 	}
 	return concerned ? refresh(l) : 0;

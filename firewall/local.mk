@@ -24,6 +24,12 @@ tests_unit_test_element_SOURCES = tests/unit/test_element.c
 tests_unit_test_element_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_element_LDADD = libfirewall_san.a libbase_san.a $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_netlink
+tests_unit_test_netlink_SOURCES = tests/unit/test_netlink.c
+tests_unit_test_netlink_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_netlink_LDADD = libfirewall_san.a libbase_san.a $(NFTNL_LIBS) $(MNL_LIBS) \
+	$(UNIT_LIBS)
+
 # Not a test by itself: tests/lab/test_nft.py drives it.
 noinst_PROGRAMS += tests/lab/fwtool
 tests_lab_fwtool_SOURCES = tests/lab/fwtool.c

@@ -72,6 +72,28 @@ static struct nlmsghdr *put_message(void *buf, uint16_t type, uint16_t flags)
 			  NFPROTO_INET, 0);
 }
 
+/* libmnl's mnl_nlmsg_ok() takes a length of 2^31 and more for a negative one, and the message
+ * for whole. */
+const struct nlmsghdr *nl_next(struct nl_datagram *d)
+{
+	const struct nlmsghdr *nlh = (const void *)d->pos;
+	size_t step;
+
+	if (!d->left || d->bad)
+		return NULL;
+	if (d->left < sizeof(*nlh) || nlh->nlmsg_len < sizeof(*nlh) ||
+	    nlh->nlmsg_len > d->left) {
+		d->bad = true;
+		return NULL;
+	}
+	step = NLMSG_ALIGN((size_t)nlh->nlmsg_len);
+	if (step > d->left) /* nothing pads the last one */
+		step = d->left;
+	d->pos += step;
+	d->left -= step;
+	return nlh;
+}
+
 /* Batches */
 
 /* The message at `last` is complete: what comes next stands behind it. */
@@ -237,8 +259,8 @@ int nl_commit(struct nl *nl, struct nl_batch *b, nl_error_cb error, void *arg)
 	/* The kernel has done its work, and its answers lie there, when send() returns. */
 	for (;;) {
 		ssize_t len = recv(fd, nl->rx, NL_RX, MSG_DONTWAIT);
-		const struct nlmsghdr *nlh = (const void *)nl->rx;
-		int left = (int)len;
+		struct nl_datagram d = nl_datagram_of(nl->rx, len < 0 ? 0 : (size_t)len);
+		const struct nlmsghdr *nlh;
 
 		if (len < 0 && errno == EINTR)
 			continue;
@@ -246,7 +268,7 @@ int nl_commit(struct nl *nl, struct nl_batch *b, nl_error_cb error, void *arg)
 			o.err = -errno; /* ENOBUFS: some answers are lost */
 		if (len < 0)
 			break;
-		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
+		while ((nlh = nl_next(&d)))
 			read_answer(&o, nlh);
 	}
 	if (o.err)
@@ -272,13 +294,13 @@ struct nlmsghdr *nl_request(struct nl *nl, uint8_t *buf, uint16_t type, uint16_t
 }
 
 /* Waits for the next piece of an answer: the kernel goes on as soon as we read. */
-static ssize_t query_recv(struct nl *nl)
+static ssize_t answer_recv(int fd, void *rx, size_t room)
 {
-	struct pollfd p = {.fd = mnl_socket_get_fd(nl->sock), .events = POLLIN};
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	ssize_t len;
 
 	for (;;) {
-		len = recv(p.fd, nl->rx, NL_RX, MSG_DONTWAIT);
+		len = recv(fd, rx, room, MSG_DONTWAIT);
 		if (len >= 0)
 			return len;
 		if (errno == EINTR)
@@ -290,15 +312,22 @@ static ssize_t query_recv(struct nl *nl)
 	}
 }
 
-/* One message of the answer; 1: it was the last one. */
-static int query_message(const struct nlmsghdr *nlh, bool dump, bool *torn, int *failed,
-			 nl_message_cb each, void *arg)
+struct answer {
+	nl_message_cb each;
+	void *arg;
+	bool torn;
+	int failed;
+};
+
+/* One message of the answer; 1: it was the last one. After a failure the rest is read all
+ * the same, or it would stay in the way. */
+static int answer_message(struct answer *a, const struct nlmsghdr *nlh)
 {
 	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
 	int err;
 
 	if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
-		*torn = true;
+		a->torn = true;
 	if (nlh->nlmsg_type == NLMSG_ERROR) {
 		if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*e)))
 			return -EBADMSG;
@@ -306,42 +335,42 @@ static int query_message(const struct nlmsghdr *nlh, bool dump, bool *torn, int 
 	}
 	if (nlh->nlmsg_type == NLMSG_DONE)
 		return 1;
-	if (nlh->nlmsg_type < NLMSG_MIN_TYPE || *failed)
+	if (nlh->nlmsg_type < NLMSG_MIN_TYPE || a->failed)
 		return 0;
-	err = each ? each(arg, nlh) : 0;
-	if (err < 0 && !dump)
-		return err;
-	if (err < 0)
-		*failed =
-			err; /* the rest is read all the same, or it would stay in the way */
+	err = a->each ? a->each(a->arg, nlh) : 0;
+	a->failed = err < 0 ? err : 0;
 	return 0;
 }
 
-int nl_query(struct nl *nl, struct nlmsghdr *req, nl_message_cb each, void *arg)
+int nl_answer(int fd, void *rx, size_t room, uint32_t seq, nl_message_cb each, void *arg)
 {
-	bool dump = (req->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP, torn = false;
-	uint32_t seq = req->nlmsg_seq;
-	int failed = 0;
+	struct answer a = {.each = each, .arg = arg};
 
-	if (mnl_socket_sendto(nl->sock, req, req->nlmsg_len) < 0)
-		return -errno;
 	for (;;) {
-		ssize_t len = query_recv(nl);
-		const struct nlmsghdr *nlh = (const void *)nl->rx;
-		int left = (int)len;
+		ssize_t len = answer_recv(fd, rx, room);
+		struct nl_datagram d = nl_datagram_of(rx, len < 0 ? 0 : (size_t)len);
+		const struct nlmsghdr *nlh;
 
 		if (len < 0)
 			return (int)len;
-		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
-			int end = nlh->nlmsg_seq == seq
-					  ? query_message(nlh, dump, &torn, &failed, each,
-							  arg)
-					  : 0;
+		while ((nlh = nl_next(&d))) {
+			int end = nlh->nlmsg_seq == seq ? answer_message(&a, nlh) : 0;
 
 			if (end < 0)
 				return end;
 			if (end)
-				return failed ? failed : torn ? -EINTR : 0;
+				return a.failed ? a.failed : a.torn ? -EINTR : 0;
 		}
+		if (d.bad)
+			return -EBADMSG;
 	}
+}
+
+int nl_query(struct nl *nl, struct nlmsghdr *req, nl_message_cb each, void *arg)
+{
+	uint32_t seq = req->nlmsg_seq;
+
+	if (mnl_socket_sendto(nl->sock, req, req->nlmsg_len) < 0)
+		return -errno;
+	return nl_answer(mnl_socket_get_fd(nl->sock), nl->rx, NL_RX, seq, each, arg);
 }

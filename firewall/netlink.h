@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One netlink socket for nf_tables: transactions with their errors told message by message,
- * dumps and single queries. Knows nothing of what the messages say.
+ * dumps and single queries; and the reading of answers for other sockets. Knows nothing of
+ * what the messages say.
  */
 #pragma once
 
@@ -58,9 +59,30 @@ int nl_commit_whole(struct nl *nl, struct nl_batch *b);
 struct nlmsghdr *nl_request(struct nl *nl, uint8_t *buf, uint16_t type, uint16_t flags);
 #define NL_REQUEST_MAX 1024
 
-/* Called for each message of an answer; a negative errno ends the reading. */
+/* Called for each message of an answer; after a negative errno for no more of them. */
 typedef int (*nl_message_cb)(void *arg, const struct nlmsghdr *nlh);
 
 /* Sends a request of nl_request() with NLM_F_DUMP or NLM_F_ACK and reads all of the answer.
  * -EINTR: the kernel's tables changed while they were dumped: do it again. */
 int nl_query(struct nl *nl, struct nlmsghdr *nlh, nl_message_cb each, void *arg);
+
+/* Reads all of the answer to the request with that number, which asked for a dump or an
+ * acknowledgement, of any family of netlink; rx has room for the longest datagram. Returns
+ * what `each` returned, the kernel's error, -EINTR as above, -EBADMSG, -ETIMEDOUT. */
+int nl_answer(int fd, void *rx, size_t room, uint32_t seq, nl_message_cb each, void *arg);
+
+/* A datagram as it was received: messages, one behind the other. */
+struct nl_datagram {
+	const uint8_t *pos;
+	size_t left;
+	bool bad; /* one did not lie in it whole; nothing comes after that */
+};
+
+static inline struct nl_datagram nl_datagram_of(const void *buf, size_t len)
+{
+	return (struct nl_datagram){.pos = buf, .left = len};
+}
+
+/* The next message, all nlmsg_len bytes of which (at least a header) are there; NULL: none.
+ * buf is aligned as a nlmsghdr is. */
+const struct nlmsghdr *nl_next(struct nl_datagram *d);

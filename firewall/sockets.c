@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/portset.h"
+#include "firewall/netlink.h"
 
 #define SOCKETS_FRESH_MS 1000
 #define SOCKETS_BUFFER 32768
@@ -67,20 +68,20 @@ static bool address_counts(const struct sockets *s, const struct inet_diag_msg *
 	return addr_is_none(&a) || addr_equal(&a, &s->wan4);
 }
 
-static int take_socket(const struct nlmsghdr *nlh, void *arg)
+static int take_socket(void *arg, const struct nlmsghdr *nlh)
 {
 	struct sockets *s = arg;
 	struct inet_diag_msg m;
 	uint16_t port;
 
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(m))
-		return MNL_CB_OK;
+		return 0;
 	memcpy(&m, mnl_nlmsg_get_payload(nlh), sizeof(m));
 	port = ntohs(m.id.idiag_sport);
 	if (port && address_counts(s, &m) &&
 	    (!m.id.idiag_if || m.id.idiag_if == s->wan_index))
 		portset_add(s->into, port, port);
-	return MNL_CB_OK;
+	return 0;
 }
 
 /* One dump: TCP sockets that listen, or UDP ones that are connected to nobody. */
@@ -88,8 +89,6 @@ static int read_sockets(struct sockets *s, uint8_t family, uint8_t protocol)
 {
 	struct inet_diag_req_v2 *req;
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(s->buf);
-	unsigned int portid = mnl_socket_get_portid(s->nl);
-	int r = MNL_CB_OK;
 
 	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
@@ -100,13 +99,8 @@ static int read_sockets(struct sockets *s, uint8_t family, uint8_t protocol)
 	req->idiag_states = protocol == IPPROTO_TCP ? 1U << TCP_LISTEN : 1U << TCP_CLOSE;
 	if (mnl_socket_sendto(s->nl, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
-	while (r > MNL_CB_STOP) {
-		ssize_t n = mnl_socket_recvfrom(s->nl, s->buf, sizeof(s->buf));
-
-		r = n < 0 ? MNL_CB_ERROR
-			  : mnl_cb_run(s->buf, (size_t)n, s->seq, portid, take_socket, s);
-	}
-	return r < 0 ? -errno : 0;
+	return nl_answer(mnl_socket_get_fd(s->nl), s->buf, sizeof(s->buf), s->seq,
+			 take_socket, s);
 }
 
 /* The sets as they were stay when the kernel does not answer. */

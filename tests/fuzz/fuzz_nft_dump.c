@@ -299,22 +299,6 @@ static size_t query_answer(uint8_t *at)
 	return len;
 }
 
-/* libmnl takes a length of 2^31 or more for a negative one, and the message for whole. */
-static void spare_libmnl(uint8_t *at, size_t len)
-{
-	struct nlmsghdr head;
-
-	while (len >= sizeof(head)) {
-		memcpy(&head, at, sizeof(head));
-		head.nlmsg_len &= INT32_MAX;
-		memcpy(at, &head, sizeof(head));
-		if (head.nlmsg_len < sizeof(head) || NLMSG_ALIGN(head.nlmsg_len) >= len)
-			return;
-		at += NLMSG_ALIGN(head.nlmsg_len);
-		len -= NLMSG_ALIGN(head.nlmsg_len);
-	}
-}
-
 ssize_t __wrap_recv(int fd, void *buf, size_t size, int flags)
 {
 	size_t len;
@@ -324,7 +308,6 @@ ssize_t __wrap_recv(int fd, void *buf, size_t size, int flags)
 	memset(kernel.buf, 0, sizeof(kernel.buf));
 	len = kernel.batch ? batch_answer(kernel.buf) : query_answer(kernel.buf);
 	must(len <= ANSWER_MAX + 256);
-	spare_libmnl(kernel.buf, len);
 	__asan_unpoison_memory_region(buf, RX_SIZE);
 	if (!len) {
 		errno = EAGAIN;

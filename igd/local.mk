@@ -35,6 +35,10 @@ portreeve_igd_SOURCES = \
 portreeve_igd_LDADD = libigd.a libbase.a \
 	$(UPNP_LIBS) $(XML2_LIBS) $(EVENT_LIBS) $(SECCOMP_LIBS) -ldl -lpthread
 
+# What tests/lab/test_attacks.py attacks the front with.
+noinst_PROGRAMS += tests/lab/storm
+tests_lab_storm_SOURCES = tests/lab/storm.c
+
 check_PROGRAMS += \
 	tests/unit/test_http tests/unit/test_soap tests/unit/test_ssdp \
 	tests/unit/test_description tests/unit/test_actions tests/unit/test_gena

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """portreeved on the lab's gateway, with directories of its own. PORTREEVE_BUILD is where it was
 built, or a prefix under which it was installed."""
+import functools
 import grp
 import json
 import os
@@ -27,8 +28,8 @@ class Programs:
     """Where the three programs are, and what an uninstalled daemon has to be told."""
 
     def __init__(self):
-        top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        build = os.path.abspath(os.environ.get("PORTREEVE_BUILD") or top)
+        self.top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        build = os.path.abspath(os.environ.get("PORTREEVE_BUILD") or self.top)
         for root in (build, f"{build}/root"):  # installed there
             if os.path.exists(f"{root}/sbin/portreeved"):
                 self.daemon, self.cli = f"{root}/sbin/portreeved", f"{root}/bin/portreeve"
@@ -39,6 +40,13 @@ class Programs:
 
     def missing(self):
         return [p for p in (self.daemon, self.cli, self.igd) if not os.access(p, os.X_OK)]
+
+
+@functools.cache
+def sanitized():
+    """Built with ASan: slower by an unknown factor."""
+    with open(Programs().daemon, "rb") as f:
+        return b"__asan_init" in f.read()
 
 
 def add_users():

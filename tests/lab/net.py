@@ -301,13 +301,14 @@ class Host:
 
 
 class Packet:
-    """One captured TCP or UDP packet over IPv4, or UDP over IPv6."""
-    __slots__ = ("time", "src", "sport", "dst", "dport", "proto", "payload", "outgoing")
+    """One captured TCP or UDP packet over IPv4, or UDP over IPv6. `first`: a SYN that opens a
+    connection."""
+    __slots__ = ("time", "src", "sport", "dst", "dport", "proto", "payload", "outgoing", "first")
 
-    def __init__(self, src, sport, dst, dport, proto, payload, outgoing):
+    def __init__(self, src, sport, dst, dport, proto, payload, outgoing, first):
         self.time, self.src, self.sport = 0.0, src, sport
         self.dst, self.dport, self.proto = dst, dport, proto
-        self.payload, self.outgoing = payload, outgoing
+        self.payload, self.outgoing, self.first = payload, outgoing, first
 
     def __repr__(self):
         return (f"<{self.proto} {self.src}:{self.sport} > {self.dst}:{self.dport} "
@@ -369,15 +370,17 @@ class Capture:
             src, dst = data[8:24], data[24:40]
         else:
             return None
+        first = False
         if number == 17:
             body, name = data[l4 + 8:], "udp"
         elif number == 6 and len(data) >= l4 + 20:
             body, name = data[l4 + (data[l4 + 12] >> 4) * 4:], "tcp"
+            first = data[l4 + 13] & 0x12 == 0x02
         else:
             return None
         sport, dport = struct.unpack_from("!HH", data, l4)
         return Packet(socket.inet_ntop(family, src), sport, socket.inet_ntop(family, dst),
-                      dport, name, body, outgoing)
+                      dport, name, body, outgoing, first)
 
 
 class Net:

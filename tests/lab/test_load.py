@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """60,000 leases, floods, and what a refused request costs. tests/bench/load makes the load."""
-import functools
 import json
 import os
 import subprocess
@@ -21,14 +20,7 @@ limits { leases = 131072  per-host = 65535  requests-per-second = 1000000 }
 TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
 
 
-@functools.cache
-def sanitized():
-    """Built with ASan: slower by an unknown factor."""
-    with open(gateway.Programs().daemon, "rb") as f:
-        return b"__asan_init" in f.read()
-
-
-optimised_only = pytest.mark.skipif(sanitized(), reason="a figure of the optimised build")
+optimised_only = pytest.mark.skipif(gateway.sanitized(), reason="a figure of the optimised build")
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +75,8 @@ def test_no_request_is_lost_at_60000_leases(lab, load, full):
         done = load(lab.console, kind, 32, 2, 62000, 3200, "again")
         print(done)
         assert (done["refused"], done["lost"]) == (0, 0), done
-        assert done["requests"] > (2000 if sanitized() else 20000), done
-        assert done["p99_us"] < (100000 if sanitized() else 20000), done
+        assert done["requests"] > (2000 if gateway.sanitized() else 20000), done
+        assert done["p99_us"] < (100000 if gateway.sanitized() else 20000), done
     assert len(full.leases_of(lab.pc)) == LEASES
 
 
@@ -92,7 +84,7 @@ def test_no_request_is_lost_at_60000_leases(lab, load, full):
 @pytest.mark.seconds(120)
 def test_60000_leases_end_together(lab, load):
     """C38, X4, N12: nobody else waits for it, all are gone in time, and the log is short"""
-    until = 14 if sanitized() else 8
+    until = 14 if gateway.sanitized() else 8
     with gateway.Gateway(lab, CONFIG + 'min-lifetime = "1s"\n') as g:
         began = time.monotonic()
         done = load(lab.pc, "fill", 32, LEASES, FIRST, until)
@@ -111,7 +103,7 @@ def test_60000_leases_end_together(lab, load):
         print(f"{lines} lines of log, {result}")
         assert result["lost"] == 0 and result["refused"] == 0
         assert result["requests"] > 500
-        assert result["max_us"] < (500000 if sanitized() else 50000), result
+        assert result["max_us"] < (500000 if gateway.sanitized() else 50000), result
         assert lines < 2000, f"{lines} lines of log"
         with natpmp.Client(lab.console2) as c:  # the ports are held for their owner
             assert c.map(natpmp.UDP, FIRST, FIRST).external != FIRST

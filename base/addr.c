@@ -173,3 +173,9 @@ bool addr_is_cgnat(const struct in6_addr *a)
 {
 	return v4_inside(a, 0x64400000, 10);
 }
+
+void prefix_trim(struct prefix *p)
+{
+	for (unsigned int bit = p->len; bit < 128; bit++)
+		p->addr.s6_addr[bit / 8] &= (uint8_t) ~(0x80 >> (bit % 8));
+}

@@ -53,6 +53,8 @@ int addr_parse(const char *text, struct in6_addr *out);
 int prefix_parse(const char *text, struct prefix *out);
 /* Writes "a.b.c.d/n" with the length of the family, /32 and /128 left out. */
 const char *prefix_text(const struct prefix *p, char buf[PREFIX_TEXT]);
+/* Host bits to zero. */
+void prefix_trim(struct prefix *p);
 bool prefix_has(const struct prefix *p, const struct in6_addr *a);
 
 /* Loopback, RFC 1918, link-local, unique local: an address of a LAN. */

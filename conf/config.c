@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "conf/config.h"
 
-#include <confuse.h>
-#include <ctype.h>
 #include <errno.h>
-#include <limits.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/duration.h"
 #include "base/scoped.h"
+#include "conf/read.h"
 #include "conf/reserved.h"
 
 SCOPED_DEFINE(cfg_free, cfg_t)
@@ -26,41 +22,6 @@ SCOPED_DEFINE(free_text, char)
  * last line, is known outside of blocks only. */
 #define END_KEY "__end"
 #define CONFIG_MAX 1048576
-
-/* What is being read. libconfuse hands its callbacks no argument, hence `reading`. */
-struct reader {
-	struct config *c;
-	const char *name;        /* of the file; cfg_t does not always know it */
-	struct portset more_tcp; /* of `reserved` */
-	struct portset more_udp;
-	struct portset less_tcp; /* of `allow-reserved` */
-	struct portset less_udp;
-	int lifetime_line;         /* of the last of min- and max-lifetime */
-	bool nat_pmp[CONFIG_LANS]; /* nat-pmp was set for that LAN */
-	bool ended; /* END_KEY was seen: no comment or string runs to the end */
-	char *err;
-};
-static _Thread_local struct reader *reading;
-
-/* Notes the first error; what follows from it says nothing more. Returns -1. */
-__attribute__((format(printf, 3, 4))) static int wrong(cfg_t *cfg, const char *key,
-						       const char *fmt, ...)
-{
-	char what[320];
-	va_list ap;
-
-	if (*reading->err)
-		return -1;
-	va_start(ap, fmt);
-	vsnprintf(what, sizeof(what), fmt, ap);
-	va_end(ap);
-	snprintf(reading->err, CONFIG_ERROR, "%s:%d: %s%s%s", reading->name, cfg->line,
-		 key ? key : "", key ? ": " : "", what);
-	for (char *p = reading->err; *p; p++)
-		if (iscntrl((unsigned char)*p))
-			*p = '?';
-	return -1;
-}
 
 /* The keys that may stand in a block, as "a, b, c". */
 static const char *keys_text(const cfg_t *cfg, char *buf, size_t size)
@@ -84,95 +45,17 @@ static void syntax_error(cfg_t *cfg, const char *fmt, va_list ap)
 
 	if (key && strcmp(key, END_KEY) == 0) {
 		cfg->line--;
-		wrong(cfg, NULL, "syntax: the file ends inside a block, a } is missing");
+		read_wrong(cfg, NULL,
+			   "syntax: the file ends inside a block, a } is missing");
 		return;
 	}
 	if (key) {
-		wrong(cfg, key, "no such key, allowed here: %s",
-		      keys_text(cfg, keys, sizeof(keys)));
+		read_wrong(cfg, key, "no such key, allowed here: %s",
+			   keys_text(cfg, keys, sizeof(keys)));
 		return;
 	}
 	vsnprintf(text, sizeof(text), fmt, ap);
-	wrong(cfg, NULL, "syntax: %s", text);
-}
-
-/* The kinds of value. Each says what is wrong with a text that it does not read. */
-
-static int read_number(cfg_t *cfg, cfg_opt_t *opt, const char *text, uint32_t min,
-		       uint32_t max, uint32_t *out)
-{
-	size_t digits = strspn(text, "0123456789");
-	unsigned long v = digits > 0 && digits < 11 ? strtoul(text, NULL, 10) : ULONG_MAX;
-
-	if (!digits || text[digits])
-		return wrong(cfg, opt->name,
-			     "\"%.40s\" is not a number, allowed is %u to %u", text, min,
-			     max);
-	if (v < min || v > max)
-		return wrong(cfg, opt->name, "%.40s is out of range, allowed is %u to %u",
-			     text, min, max);
-	*out = (uint32_t)v;
-	return 0;
-}
-
-static int read_bool(cfg_t *cfg, cfg_opt_t *opt, const char *text, bool *out)
-{
-	if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
-		return wrong(cfg, opt->name,
-			     "\"%.40s\" is neither, allowed is true or false", text);
-	*out = text[0] == 't';
-	return 0;
-}
-
-static int read_seconds(cfg_t *cfg, cfg_opt_t *opt, const char *text, uint32_t max_s,
-			uint32_t *out)
-{
-	uint64_t ms;
-
-	if (duration_parse(text, &ms))
-		return wrong(
-			cfg, opt->name,
-			"\"%.40s\" is not a duration, allowed is \"120s\", \"2m\", \"24h\" "
-			"and the like",
-			text);
-	if (ms % 1000 || ms < 1000 || ms / 1000 > max_s)
-		return wrong(
-			cfg, opt->name,
-			"%.40s is out of range, allowed are whole seconds, 1s to %ud",
-			text, max_s / 86400);
-	*out = (uint32_t)(ms / 1000);
-	return 0;
-}
-
-static int read_ports(cfg_t *cfg, cfg_opt_t *opt, const char *text, struct portset *tcp,
-		      struct portset *udp)
-{
-	struct port_range r;
-
-	if (port_range_parse(text, &r))
-		return wrong(
-			cfg, opt->name,
-			"\"%.40s\" is not a port, allowed is 5555, 8000-8100, udp/3074 or "
-			"5555/tcp",
-			text);
-	if (r.tcp)
-		portset_add(tcp, r.first, r.last);
-	if (r.udp)
-		portset_add(udp, r.first, r.last);
-	return 0;
-}
-
-/* A name that the kernel would take (dev_valid_name). */
-static bool interface_name_ok(const char *name)
-{
-	size_t n = strlen(name);
-
-	if (n == 0 || n >= IFNAMSIZ || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return false;
-	for (; *name; name++)
-		if (*name == '/' || *name == ':' || !isgraph((unsigned char)*name))
-			return false;
-	return true;
+	read_wrong(cfg, NULL, "syntax: %s", text);
 }
 
 /* The LAN of this block, made at its first key or at its end. NULL: an error is noted. */
@@ -184,45 +67,21 @@ static struct config_lan *lan_of(cfg_t *block)
 	for (size_t i = 0; i < c->n_lans; i++)
 		if (strcmp(c->lan[i].name, block->title) == 0)
 			return &c->lan[i];
-	if (!interface_name_ok(block->title)) {
-		wrong(block, "lan",
-		      "\"%.40s\" is no interface name, 1 to %d letters are allowed",
-		      block->title, IFNAMSIZ - 1);
+	if (!read_interface_ok(block->title)) {
+		read_wrong(block, "lan",
+			   "\"%.40s\" is no interface name, 1 to %d letters are allowed",
+			   block->title, IFNAMSIZ - 1);
 		return NULL;
 	}
 	if (c->n_lans == CONFIG_LANS) {
-		wrong(block, "lan", "\"%.40s\" is one too many, %d LANs are allowed",
-		      block->title, CONFIG_LANS);
+		read_wrong(block, "lan", "\"%.40s\" is one too many, %d LANs are allowed",
+			   block->title, CONFIG_LANS);
 		return NULL;
 	}
 	lan = &c->lan[c->n_lans++];
-	*lan = (struct config_lan){.upnp = true, .pcp = true};
+	*lan = (struct config_lan){.trusted = true, .upnp = true, .pcp = true};
 	snprintf(lan->name, sizeof(lan->name), "%s", block->title);
 	return lan;
-}
-
-/* One IPv4 network more of a list. */
-static int read_network(cfg_t *cfg, cfg_opt_t *opt, const char *text, struct prefix *list,
-			size_t *n)
-{
-	struct prefix p;
-
-	if (prefix_parse(text, &p) || !addr_is_v4(&p.addr))
-		return wrong(
-			cfg, opt->name,
-			"\"%.60s\" is not an IPv4 network, allowed is \"10.20.0.0/16\" and "
-			"the like",
-			text);
-	/* Who writes 0.0.0.0/0 would call the internet a LAN. */
-	if (p.len < 96 + 8)
-		return wrong(cfg, opt->name,
-			     "\"%.60s\" is too wide, /8 to /32 is allowed", text);
-	if (*n == CONFIG_ALSO)
-		return wrong(cfg, opt->name,
-			     "\"%.60s\" is one too many, %d networks are allowed", text,
-			     CONFIG_ALSO);
-	list[(*n)++] = p;
-	return 0;
 }
 
 /* The keys. Each callback gives *result the text to keep, as libconfuse wants it. */
@@ -240,6 +99,8 @@ static int lan_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 		return read_bool(cfg, opt, text, &lan->upnp);
 	if (strcmp(opt->name, "pcp") == 0)
 		return read_bool(cfg, opt, text, &lan->pcp);
+	if (strcmp(opt->name, "trusted") == 0)
+		return read_bool(cfg, opt, text, &lan->trusted);
 	if (strcmp(opt->name, "nat-pmp") == 0) {
 		reading->nat_pmp[lan - reading->c->lan] = true;
 		return read_bool(cfg, opt, text, &lan->nat_pmp);
@@ -283,23 +144,25 @@ static int top_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 		c->pcp_nonce_same_source = strcmp(text, "same-source") == 0;
 		if (c->pcp_nonce_same_source || strcmp(text, "strict") == 0)
 			return 0;
-		return wrong(cfg, opt->name,
-			     "\"%.40s\" is neither, allowed is \"strict\" or "
-			     "\"same-source\"",
-			     text);
+		return read_wrong(cfg, opt->name,
+				  "\"%.40s\" is neither, allowed is \"strict\" or "
+				  "\"same-source\"",
+				  text);
 	}
+	if (strcmp(opt->name, "own-masquerade") == 0)
+		return read_bool(cfg, opt, text, &c->own_masquerade);
 	if (strcmp(opt->name, "reserved") == 0)
 		return read_ports(cfg, opt, text, &reading->more_tcp, &reading->more_udp);
 	if (strcmp(opt->name, "allow-reserved") == 0)
 		return read_ports(cfg, opt, text, &reading->less_tcp, &reading->less_udp);
 	if (strcmp(opt->name, END_KEY) == 0) {
 		if (reading->ended)
-			return wrong(cfg, END_KEY, "no such key");
+			return read_wrong(cfg, END_KEY, "no such key");
 		reading->ended = true;
 		return 0;
 	}
 	if ((*text && *text != '/') || strlen(text) >= CONFIG_PATH)
-		return wrong(
+		return read_wrong(
 			cfg, opt->name,
 			"\"%.60s\" is not a whole path, allowed is \"/path\" of up to %d "
 			"letters, or \"\" for no list",
@@ -316,14 +179,14 @@ static int wan_end(cfg_t *cfg, cfg_opt_t *opt)
 	struct config *c = reading->c;
 
 	(void)cfg;
-	if (!interface_name_ok(block->title))
-		return wrong(
+	if (!read_interface_ok(block->title))
+		return read_wrong(
 			block, "wan",
 			"\"%.40s\" is no interface name, 1 to %d letters are allowed",
 			block->title, IFNAMSIZ - 1);
 	if (*c->wan)
-		return wrong(block, "wan", "\"%s\" is a second one, one is allowed",
-			     block->title);
+		return read_wrong(block, "wan", "\"%s\" is a second one, one is allowed",
+				  block->title);
 	snprintf(c->wan, sizeof(c->wan), "%s", block->title);
 	return 0;
 }
@@ -342,18 +205,12 @@ static int lan_end(cfg_t *cfg, cfg_opt_t *opt)
 	return 0;
 }
 
-#define KEY(name, read) CFG_STR_CB(name, NULL, CFGF_NODEFAULT, read)
-#define KEYS(name, read) CFG_STR_LIST_CB(name, NULL, CFGF_NODEFAULT, read)
-
 static cfg_opt_t wan_keys[] = {CFG_END()};
 static cfg_opt_t lan_keys[] = {
-	KEY("upnp", lan_key),
-	KEY("pcp", lan_key),
-	KEY("nat-pmp", lan_key),
-	KEYS("also", lan_key),
-	KEYS("third-party", lan_key),
-	KEY("http-port", lan_key),
-	CFG_END(),
+	KEY("trusted", lan_key),   KEY("upnp", lan_key),
+	KEY("pcp", lan_key),       KEY("nat-pmp", lan_key),
+	KEYS("also", lan_key),     KEYS("third-party", lan_key),
+	KEY("http-port", lan_key), CFG_END(),
 };
 static cfg_opt_t limits_keys[] = {
 	KEY("leases", limits_key),
@@ -365,9 +222,15 @@ static cfg_opt_t top_keys[] = {
 	CFG_SEC("wan", wan_keys, CFGF_TITLE | CFGF_MULTI),
 	CFG_SEC("lan", lan_keys, CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES),
 	CFG_SEC("limits", limits_keys, CFGF_NONE),
+	CFG_SEC("access", blocks_access_keys,
+		CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES),
+	CFG_SEC("forward", blocks_forward_keys,
+		CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES),
+	CFG_SEC("router", blocks_router_keys, CFGF_NONE),
 	KEY("min-lifetime", top_key),
 	KEY("max-lifetime", top_key),
 	KEY("pcp-nonce", top_key),
+	KEY("own-masquerade", top_key),
 	KEYS("reserved", top_key),
 	KEYS("allow-reserved", top_key),
 	KEY("reserved-file", top_key),
@@ -383,6 +246,7 @@ void config_defaults(struct config *c)
 		.requests_per_second = 200,
 		.min_lifetime_s = 120,
 		.max_lifetime_s = 86400,
+		.own_masquerade = true,
 		.reserved_file = CONFIG_RESERVED_FILE,
 	};
 }
@@ -404,22 +268,28 @@ static int check_whole(cfg_t *cfg, const struct config *c)
 		const struct config_lan *same = same_http_port(c, i);
 
 		if (same)
-			return wrong(
+			return read_wrong(
 				block, "http-port",
 				"%u is also that of lan \"%s\", allowed is another one "
 				"for each LAN",
 				same->http_port, same->name);
 		if (strcmp(c->lan[i].name, c->wan) == 0)
-			return wrong(
+			return read_wrong(
 				block, "lan",
 				"\"%s\" is also the wan, allowed is another interface",
 				c->wan);
 	}
+	if (reading->router_line && !*c->wan) {
+		cfg->line = reading->router_line;
+		return read_wrong(cfg, "router",
+				  "no wan is named, allowed is a router block beside "
+				  "wan \"interface\" {}");
+	}
 	if (c->min_lifetime_s > c->max_lifetime_s) {
 		cfg->line = reading->lifetime_line;
-		return wrong(cfg, "min-lifetime",
-			     "%us is more than max-lifetime, allowed is 1s to %us",
-			     c->min_lifetime_s, c->max_lifetime_s);
+		return read_wrong(cfg, "min-lifetime",
+				  "%us is more than max-lifetime, allowed is 1s to %us",
+				  c->min_lifetime_s, c->max_lifetime_s);
 	}
 	return 0;
 }
@@ -469,15 +339,18 @@ static int read_keys(struct reader *r, FILE *f)
 	cfg_set_error_function(cfg, syntax_error);
 	cfg_set_validate_func(cfg, "wan", wan_end);
 	cfg_set_validate_func(cfg, "lan", lan_end);
+	cfg_set_validate_func(cfg, "access", blocks_access_end);
+	cfg_set_validate_func(cfg, "forward", blocks_forward_end);
+	cfg_set_validate_func(cfg, "router", blocks_router_end);
 	if (cfg_parse_buf(cfg, text) != CFG_SUCCESS) {
-		wrong(cfg, NULL, "syntax: this cannot be read");
+		read_wrong(cfg, NULL, "syntax: this cannot be read");
 		return -EINVAL;
 	}
 	if (!r->ended) {
 		cfg->line = cfg->line > 2 ? cfg->line - 2
 					  : 1; /* END_KEY's own, and one more */
-		wrong(cfg, NULL,
-		      "syntax: the file ends inside a comment, a */ is missing");
+		read_wrong(cfg, NULL,
+			   "syntax: the file ends inside a comment, a */ is missing");
 		return -EINVAL;
 	}
 	return check_whole(cfg, r->c) ? -EINVAL : 0;

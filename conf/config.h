@@ -14,16 +14,20 @@
 
 #include "base/addr.h"
 #include "base/portset.h"
+#include "lease/access.h"
+#include "lease/forward.h"
 
 #define CONFIG_ERROR 512
 #define CONFIG_LANS 16
 #define CONFIG_ALSO 8
 #define CONFIG_PATH 256
+#define CONFIG_PORTS 16 /* in one list of a forward block */
 #define CONFIG_DEFAULT_FILE SYSCONFDIR "/portreeve/portreeve.conf"
 #define CONFIG_RESERVED_FILE PKGDATADIR "/reserved.conf"
 
 struct config_lan {
 	char name[IFNAMSIZ];
+	bool trusted; /* router mode: may reach the other LANs and the router */
 	bool upnp;
 	bool pcp;
 	bool nat_pmp;       /* shares PCP's port */
@@ -32,6 +36,19 @@ struct config_lan {
 	struct prefix also[CONFIG_ALSO]; /* IPv4 networks behind a switch of that LAN */
 	size_t n_third;
 	struct prefix third[CONFIG_ALSO]; /* hosts that may ask for others: THIRD_PARTY */
+};
+
+/* The router block: what we do as the machine's only firewall. All off without one. */
+struct config_router {
+	bool on;
+	bool masquerade;
+	bool filter;
+	bool clamp_mss;
+	bool antispoof;
+	bool log;           /* what is dropped */
+	bool allow_icmp;    /* of wan-allow: the router answers pings from the WAN */
+	struct portset tcp; /* and its ports that the WAN may reach */
+	struct portset udp;
 };
 
 struct config {
@@ -43,6 +60,12 @@ struct config {
 	uint32_t requests_per_second;
 	uint32_t min_lifetime_s; /* of PCP, as max_lifetime_s, which is NAT-PMP's too */
 	uint32_t max_lifetime_s;
+	bool own_masquerade; /* choose the source ports of LAN hosts */
+	size_t n_access;
+	struct lease_access access[LEASE_ACCESS_MAX];
+	size_t n_forwards;
+	struct lease_forward forward[LEASE_FORWARDS_MAX];
+	struct config_router router;
 	bool pcp_nonce_same_source;      /* else RFC 6887 11.3 as it is written */
 	char reserved_file[CONFIG_PATH]; /* "": none */
 	/* The file's ports and those of `reserved`, without those of `allow-reserved`. */

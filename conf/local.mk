@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 noinst_LIBRARIES += libconf.a
-libconf_a_SOURCES = conf/config.c conf/config.h conf/reserved.c conf/reserved.h
+libconf_a_SOURCES = conf/blocks.c conf/config.c conf/config.h conf/read.c conf/read.h \
+	conf/reserved.c conf/reserved.h
 
 check_LIBRARIES += libconf_san.a
 libconf_san_a_SOURCES = $(libconf_a_SOURCES)
@@ -9,7 +10,13 @@ libconf_san_a_CFLAGS = $(UNIT_CFLAGS)
 check_PROGRAMS += tests/unit/test_conf
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 tests_unit_test_conf_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_conf_LDADD = libconf_san.a libbase_san.a $(CONFUSE_LIBS) $(UNIT_LIBS)
+tests_unit_test_conf_LDADD = libconf_san.a liblease_san.a libbase_san.a $(CONFUSE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_conf_blocks
+tests_unit_test_conf_blocks_SOURCES = tests/unit/test_conf_blocks.c
+tests_unit_test_conf_blocks_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_conf_blocks_LDADD = libconf_san.a liblease_san.a libbase_san.a $(CONFUSE_LIBS) \
+	$(UNIT_LIBS)
 
 dist_pkgdata_DATA = conf/reserved.conf
 exampledir = $(docdir)/examples

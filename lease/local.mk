@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 noinst_LIBRARIES += liblease.a
 liblease_a_SOURCES = \
+	lease/access.c lease/access.h \
 	lease/allocator.c lease/allocator.h \
 	lease/ask.c \
 	lease/book.c lease/book.h \
 	lease/claims.c lease/claims.h \
 	lease/deadlines.c lease/deadlines.h \
 	lease/filters.c lease/filters.h \
+	lease/forward.c lease/forward.h \
 	lease/hash.h \
 	lease/hosts.c lease/hosts.h \
 	lease/lease.c lease/lease.h \

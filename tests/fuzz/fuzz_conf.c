@@ -41,8 +41,38 @@ static void check_lan(const struct config *c, size_t i)
 	}
 }
 
+static void check_forward(const struct config *c, size_t i)
+{
+	const struct lease_forward *f = &c->forward[i];
+	uint8_t first = f->internal.s6_addr[12];
+
+	must(f->name[0] && memchr(f->name, '\0', sizeof(f->name)));
+	must(f->protocol == IPPROTO_TCP || f->protocol == IPPROTO_UDP);
+	must(f->first && f->first <= f->last && f->int_first);
+	must(f->first == f->last || f->int_first == f->first);
+	must(addr_is_v4(&f->internal) && first && first != 127 && first < 224);
+	must(f->n_from <= LEASE_FORWARD_FROM);
+	for (size_t o = 0; o < i; o++)
+		must(!forward_overlaps(&c->forward[o], f));
+}
+
+static void check_access(const struct lease_access *a)
+{
+	must(a->name[0] && memchr(a->name, '\0', sizeof(a->name)));
+	must(a->n_nets && a->n_nets <= LEASE_ACCESS_NETS);
+	must(a->n_ports <= LEASE_ACCESS_PORTS && a->leases <= 65535);
+	for (size_t i = 0; i < a->n_ports; i++)
+		must(a->ports[i].first && a->ports[i].first <= a->ports[i].last);
+}
+
 static void check_config(const struct config *c)
 {
+	must(c->n_forwards <= LEASE_FORWARDS_MAX && c->n_access <= LEASE_ACCESS_MAX);
+	for (size_t i = 0; i < c->n_forwards; i++)
+		check_forward(c, i);
+	for (size_t i = 0; i < c->n_access; i++)
+		check_access(&c->access[i]);
+	must(!c->router.on || *c->wan);
 	must(memchr(c->wan, '\0', sizeof(c->wan)));
 	must(memchr(c->reserved_file, '\0', sizeof(c->reserved_file)));
 	must(c->n_lans <= CONFIG_LANS);

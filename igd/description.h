@@ -14,7 +14,7 @@
 #define IGD_FACES 2
 #define IGD_DEVICES 3 /* gateway, WAN, WAN connection */
 #define IGD_DOCUMENT_MAX 16384
-#define IGD_SERVER "Linux UPnP/1.1 portreeve/0.1"
+#define IGD_SERVER "Linux/1.0 UPnP/1.1 portreeve/0.1" /* no version of a kernel */
 
 enum igd_service {
 	IGD_LAYER3,

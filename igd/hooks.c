@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "igd/hooks.h"
 
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <net/if.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 #include "igd/rate.h"
 #include "igd/ssdp.h"
 
-#define HOOKS_PEERS 32
+#define HOOKS_GROUP "239.255.255.250"
 #define HOOKS_SSDP_PORT 1900
 #define HOOKS_SSDP_V6 4 /* sockets of one libupnp */
 #define HOOKS_BURST 64  /* datagrams looked at in one go */
@@ -28,6 +29,13 @@
  * readers take an error for the end of the socket. */
 static const char nothing[] = "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n"
 			      "MAN: \"ssdp:discover\"\r\nMX: 1\r\nST: uuid:0\r\n\r\n";
+
+/* Where such searches, and our own, come from. */
+static struct sockaddr_in nobody(void)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
 
 /* The C library's own. */
 static int (*real_bind)(int, const struct sockaddr *, socklen_t);
@@ -41,26 +49,18 @@ static ssize_t (*real_sendto)(int, const void *, size_t, int, const struct socka
 /* Process-wide, as the symbols are. */
 static struct {
 	struct hooks_config config;
-	atomic_int listener;   /* libupnp's own HTTP, on loopback; -1 */
-	atomic_uint http_port; /* where that is */
-	atomic_int ssdp;       /* its IPv4 socket of port 1900; -1 */
+	atomic_int ssdp; /* libupnp's IPv4 socket of port 1900; -1 */
 	atomic_int ssdp_v6[HOOKS_SSDP_V6];
+	int probe;         /* an eventfd: libupnp is to be handed a search of ours */
+	atomic_uint asked; /* the latest of those */
+	atomic_uint answered;
 
 	/* Only libupnp's one reading thread comes to these. */
 	struct rate searches;
 	char search[SSDP_SEARCH_MAX]; /* accepted, not yet read */
 	size_t search_len;
 	struct sockaddr_in search_from;
-
-	pthread_mutex_t lock; /* of peers */
-	struct {
-		uint16_t port; /* 0: free */
-		struct in_addr client;
-	} peers[HOOKS_PEERS];
-} hooks = {.listener = -1,
-	   .ssdp = -1,
-	   .ssdp_v6 = {-1, -1, -1, -1},
-	   .lock = PTHREAD_MUTEX_INITIALIZER};
+} hooks = {.ssdp = -1, .ssdp_v6 = {-1, -1, -1, -1}, .probe = -1};
 
 /* dlsym() gives objects, the standard knows no way from them to functions but this. */
 static int hooks_symbol(void *function, const char *name)
@@ -92,7 +92,8 @@ int hooks_init(const struct hooks_config *config)
 
 	hooks.config = *config;
 	rate_init(&hooks.searches, SEARCHES_PER_SECOND, SEARCHES_BURST);
-	return err;
+	hooks.probe = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return err || hooks.probe >= 0 ? err : -errno;
 }
 
 static bool hooks_on_lan(struct in_addr addr)
@@ -125,16 +126,10 @@ static int hooks_socket_type(int fd)
  * believing in the address that it asked for, and our documents name the front's. */
 static int hooks_bind_listener(int fd)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET,
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(to);
+	const struct sockaddr_in to = {.sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
-	if (real_bind(fd, (struct sockaddr *)&to, sizeof(to)) ||
-	    getsockname(fd, (struct sockaddr *)&to, &len))
-		return -1;
-	atomic_store(&hooks.http_port, ntohs(to.sin_port));
-	atomic_store(&hooks.listener, fd);
-	return 0;
+	return real_bind(fd, (const struct sockaddr *)&to, sizeof(to));
 }
 
 /* The IPv6 listener serves nobody. Where there is no ::1 it stays unbound on lo. */
@@ -283,11 +278,50 @@ static void hooks_discard(int fd)
 			break;
 }
 
+/* Our own search, which asks for one device and whose answer goes nowhere. */
+static void hooks_take_probe(void)
+{
+	uint64_t count;
+
+	if (hooks.search_len || read(hooks.probe, &count, sizeof(count)) < 0)
+		return;
+	hooks.search_len = ssdp_canonical(hooks.config.description,
+					  description_udn(hooks.config.description, 0, 0),
+					  hooks.search);
+	hooks.search_from = nobody();
+}
+
 /* Was readable, but holds nothing for libupnp. */
 static int hooks_unset(int fd, fd_set *set)
 {
 	FD_CLR(fd, set);
 	return 1;
+}
+
+/* What libupnp may read of what the kernel says is ready. */
+static int hooks_sift(int n, fd_set *in, int ready, int ssdp)
+{
+	bool probed = FD_ISSET(hooks.probe, in), search;
+
+	if (probed) {
+		ready -= hooks_unset(hooks.probe, in);
+		hooks_take_probe();
+	}
+	search = (probed || FD_ISSET(ssdp, in)) && hooks_search(ssdp);
+	ready += search - (FD_ISSET(ssdp, in) != 0);
+	if (search)
+		FD_SET(ssdp, in);
+	else
+		FD_CLR(ssdp, in);
+	for (size_t i = 0; i < HOOKS_SSDP_V6; i++) {
+		int fd = atomic_load(&hooks.ssdp_v6[i]);
+
+		if (fd < 0 || fd >= n || !FD_ISSET(fd, in))
+			continue;
+		hooks_discard(fd);
+		ready -= hooks_unset(fd, in);
+	}
+	return ready;
 }
 
 int hook_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *t)
@@ -299,20 +333,11 @@ int hook_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *t)
 		errno = ENOSYS;
 		return -1;
 	}
-	ready = real_select(n, in, out, ex, t);
-	if (ready <= 0 || !in)
-		return ready;
-	if (ssdp >= 0 && ssdp < n && FD_ISSET(ssdp, in) && !hooks_search(ssdp))
-		ready -= hooks_unset(ssdp, in);
-	for (size_t i = 0; i < HOOKS_SSDP_V6; i++) {
-		int fd = atomic_load(&hooks.ssdp_v6[i]);
-
-		if (fd < 0 || fd >= n || !FD_ISSET(fd, in))
-			continue;
-		hooks_discard(fd);
-		ready -= hooks_unset(fd, in);
-	}
-	return ready;
+	if (!in || ssdp < 0 || ssdp >= n || !FD_ISSET(ssdp, in))
+		return real_select(n, in, out, ex, t);
+	FD_SET(hooks.probe, in);
+	ready = real_select(n > hooks.probe ? n : hooks.probe + 1, in, out, ex, t);
+	return ready > 0 ? hooks_sift(n, in, ready, ssdp) : ready;
 }
 
 ssize_t hook_recvfrom(int fd, void *buf, size_t size, int flags, struct sockaddr *from,
@@ -332,8 +357,7 @@ ssize_t hook_recvfrom(int fd, void *buf, size_t size, int flags, struct sockaddr
 		len = hooks.search_len;
 		hooks.search_len = 0;
 	} else {
-		hooks.search_from = (struct sockaddr_in){
-			.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		hooks.search_from = nobody();
 	}
 	len = len < size ? len : size;
 	memcpy(buf, data, len);
@@ -344,13 +368,28 @@ ssize_t hook_recvfrom(int fd, void *buf, size_t size, int flags, struct sockaddr
 	return (ssize_t)len;
 }
 
+/* Does this leave, by the way libupnp chose the address? */
+static bool hooks_may_send(const struct sockaddr_in *to, const void *buf, size_t len)
+{
+	if (IN_MULTICAST(ntohl(to->sin_addr.s_addr)))
+		return true;
+	if (to->sin_addr.s_addr == nobody().sin_addr.s_addr) {
+		atomic_store(&hooks.answered, atomic_load(&hooks.asked));
+		return false;
+	}
+	return hooks_on_lan(to->sin_addr) &&
+	       !ssdp_is_double(hooks.config.description, buf, len);
+}
+
 /* Answers and NOTIFYs leave by the socket that is bound to the LAN and to port 1900, which
  * is where clients expect them from (row U7); nothing goes elsewhere. */
 ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags,
 		    const struct sockaddr *to, socklen_t to_len)
 {
 	int ssdp = atomic_load(&hooks.ssdp);
+	char ours[SSDP_SENT_MAX];
 	struct sockaddr_in v4;
+	size_t n;
 
 	if (hooks_resolve()) {
 		errno = ENOSYS;
@@ -360,111 +399,52 @@ ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags,
 	    hooks_socket_type(fd) != SOCK_DGRAM)
 		return real_sendto(fd, buf, len, flags, to, to_len);
 	memcpy(&v4, to, sizeof(v4));
-	if (!IN_MULTICAST(ntohl(v4.sin_addr.s_addr)) &&
-	    (!hooks_on_lan(v4.sin_addr) ||
-	     ssdp_is_double(hooks.config.description, buf, len)))
-		return (ssize_t)len;
-	return real_sendto(ssdp, buf, len, flags, to, to_len);
+	n = hooks_may_send(&v4, buf, len) ? ssdp_reword(buf, len, ours) : 0;
+	if (n && real_sendto(ssdp, ours, n, flags, to, to_len) < 0)
+		return -1;
+	return (ssize_t)len;
 }
 
-/* Whose connection from this loopback port is; takes the entry. */
-static bool hooks_take_peer(uint16_t port, struct in_addr *client)
-{
-	bool found = false;
-
-	pthread_mutex_lock(&hooks.lock);
-	for (size_t i = 0; i < HOOKS_PEERS && port && !found; i++) {
-		if (hooks.peers[i].port != port)
-			continue;
-		*client = hooks.peers[i].client;
-		hooks.peers[i].port = 0;
-		found = true;
-	}
-	pthread_mutex_unlock(&hooks.lock);
-	return found;
-}
-
-/* Only our front gets in, and libupnp sees its client's address. libevent uses accept4. */
+/* Nobody gets in: our front answers HTTP. libevent uses accept4. */
 int hook_accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
-	struct sockaddr_in from = {0};
-	socklen_t from_len = sizeof(from);
-	struct in_addr client;
 	int conn;
 
+	(void)addr;
+	(void)len;
 	if (hooks_resolve()) {
 		errno = ENOSYS;
 		return -1;
 	}
-	conn = real_accept4(fd, (struct sockaddr *)&from, &from_len, SOCK_CLOEXEC);
-	if (conn < 0)
-		return -1;
-	if (fd != atomic_load(&hooks.listener) || from.sin_family != AF_INET ||
-	    from.sin_addr.s_addr != htonl(INADDR_LOOPBACK) ||
-	    !hooks_take_peer(ntohs(from.sin_port), &client)) {
+	conn = real_accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	if (conn >= 0) {
 		close(conn);
 		errno = ECONNABORTED;
-		return -1;
 	}
-	from.sin_addr = client;
-	if (addr && len && *len >= sizeof(from)) {
-		memcpy(addr, &from, sizeof(from));
-		*len = sizeof(from);
-	}
-	return conn;
+	return -1;
 }
 
-static int hooks_add_peer(uint16_t port, struct in_addr client)
+void hooks_goodbye(void)
 {
-	int err = -EBUSY;
+	const struct sockaddr_in group = {.sin_family = AF_INET,
+					  .sin_port = htons(HOOKS_SSDP_PORT),
+					  .sin_addr.s_addr = inet_addr(HOOKS_GROUP)};
+	int ssdp = atomic_load(&hooks.ssdp);
+	char out[SSDP_NOTIFY_MAX];
+	size_t len;
 
-	pthread_mutex_lock(&hooks.lock);
-	for (size_t i = 0; i < HOOKS_PEERS && err; i++) {
-		if (hooks.peers[i].port)
-			continue;
-		hooks.peers[i].port = port;
-		hooks.peers[i].client = client;
-		err = 0;
-	}
-	pthread_mutex_unlock(&hooks.lock);
-	return err;
+	for (unsigned int n = 0;
+	     ssdp >= 0 && (len = ssdp_goodbye(hooks.config.description, n, out)); n++)
+		real_sendto(ssdp, out, len, MSG_DONTWAIT, (const struct sockaddr *)&group,
+			    sizeof(group));
 }
 
-void hooks_forget(uint16_t port)
+bool hooks_lives(void)
 {
-	struct in_addr client;
+	static const uint64_t one = 1;
+	unsigned int asked = atomic_load(&hooks.asked);
+	bool answered = atomic_load(&hooks.answered) == asked;
 
-	hooks_take_peer(port, &client);
-}
-
-int hooks_connect(struct in_addr client, uint16_t *port)
-{
-	struct sockaddr_in self = {.sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct sockaddr_in to = self;
-	socklen_t len = sizeof(self);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	to.sin_port = htons((uint16_t)atomic_load(&hooks.http_port));
-	/* The port must be known before libupnp can see it. */
-	if (real_bind(fd, (struct sockaddr *)&self, sizeof(self)) ||
-	    getsockname(fd, (struct sockaddr *)&self, &len)) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	*port = ntohs(self.sin_port);
-	err = hooks_add_peer(*port, client);
-	if (!err && connect(fd, (struct sockaddr *)&to, sizeof(to)) &&
-	    errno != EINPROGRESS)
-		err = -errno;
-	if (err) {
-		hooks_forget(*port);
-		close(fd);
-		return err;
-	}
-	return fd;
+	atomic_store(&hooks.asked, asked + 1);
+	return write(hooks.probe, &one, sizeof(one)) == sizeof(one) && answered;
 }

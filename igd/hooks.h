@@ -2,12 +2,13 @@
 /*
  * What stands between libupnp and the kernel: this program defines bind, setsockopt,
  * select, accept, recvfrom and sendto, and libupnp's calls of them come here. They keep its
- * sockets on the LAN or on loopback, and hand it nothing that we did not write ourselves.
- * Everybody else's calls pass through.
+ * sockets on the LAN or on loopback, hand it nothing that we did not write ourselves, and
+ * let nobody connect to it. Everybody else's calls pass through.
  */
 #pragma once
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "igd/description.h"
@@ -26,8 +27,10 @@ struct hooks_config {
 /* Before libupnp is started, once. -errno. */
 int hooks_init(const struct hooks_config *config);
 
-/* Connects, without waiting, to libupnp's HTTP listener on loopback, on behalf of a client
- * whose address libupnp is to see. The descriptor, or -errno. *port identifies it. */
-int hooks_connect(struct in_addr client, uint16_t *port);
-/* The connection is over, also if libupnp never took it. */
-void hooks_forget(uint16_t port);
+/* Says good-bye for all devices by libupnp's socket, so that nobody goes on with what a
+ * worker before this one has said (row U4). From libupnp's start on; before that nothing. */
+void hooks_goodbye(void);
+
+/* Did libupnp answer the search that the last call of this has handed it? Hands it the next
+ * one. Always from the same thread. */
+bool hooks_lives(void);

@@ -29,7 +29,7 @@ portreeve_igd_SOURCES = \
 	igd/engine.c igd/engine.h \
 	igd/front.c igd/front.h \
 	igd/hooks.c igd/hooks.h \
-	igd/relay.c igd/relay.h \
+	igd/notify.c igd/notify.h \
 	igd/requests.c igd/requests.h \
 	igd/worker.c igd/worker.h
 portreeve_igd_LDADD = libigd.a libbase.a \

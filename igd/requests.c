@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/addr.h"
@@ -15,12 +16,11 @@
 #include "igd/events.h"
 #include "igd/front.h"
 #include "igd/gena.h"
+#include "igd/notify.h"
 #include "igd/rate.h"
-#include "igd/relay.h"
 
 #define REQUESTS_REPLY_MS 3000 /* how long the core may take */
 #define REQUESTS_FRESH_MS 1000 /* counters younger than that need no refreshing */
-#define REQUESTS_PROBES 2      /* so many signs of life that libupnp may owe in a row */
 #define REQUESTS_SLOTS FRONT_CONNS
 
 static const char xml_type[] = "text/xml; charset=\"utf-8\"";
@@ -33,25 +33,20 @@ struct pending {
 		PENDING_NONE,
 		PENDING_CORE,    /* a lease_reply with our tag */
 		PENDING_REFRESH, /* the next record_state */
-		PENDING_ENGINE,  /* libupnp's answer about a subscription */
 		PENDING_SENT,    /* its first event waits until its 200 is sent */
 	} kind;
 	uint32_t tag;
 	struct action action;
-	enum gena_kind gena;
-	struct gena_subscription *place; /* of a new subscription */
-	unsigned int face;
-	enum igd_service service;
-	char sid[GENA_SID_MAX + 1];
-	const char *path; /* of the service's events */
+	struct gena_subscription
+		*subscription; /* a new one, if its number is still this */
+	uint64_t number;
 };
 
 struct requests {
 	struct event_base *base;
 	struct channel *channel;
-	struct event *flush;  /* sends gathered requests at the end of the turn */
-	struct event *notify; /* when variables may be told again */
-	struct engine *engine;
+	struct event *flush; /* sends gathered requests at the end of the turn */
+	struct event *tell;  /* when variables may be told again */
 
 	struct record_setup setup;
 	struct prefix nets[RECORD_LAN_ADDRS + RECORD_LAN_ALSO];
@@ -64,21 +59,13 @@ struct requests {
 
 	const struct description *description;
 	struct front *front;
-	struct relay *relay;
+	struct notify *notify;
 	struct soap_writer *writer;
 	struct events events;
 	struct gena gena;
 	struct rate rate;
 	struct soap_call call; /* of the request that is just handled */
-	bool probing;          /* libupnp is being asked for a sign of life */
-	unsigned int silent;   /* so many times in a row it gave none */
 };
-
-/* Does libupnp answer? */
-static bool requests_serving(const struct requests *r)
-{
-	return r->engine && engine_state(r->engine) == ENGINE_RUNNING;
-}
 
 /* --- Answers --- */
 
@@ -118,6 +105,17 @@ static struct action_env action_env(const struct requests *r, const struct front
 	};
 }
 
+static void answer_subscription(struct front_conn *c, const struct gena_subscription *s,
+				bool tell)
+{
+	char headers[GENA_SID_TEXT + 64];
+
+	snprintf(headers, sizeof(headers), "SID: %s\r\nTIMEOUT: Second-%d\r\n", s->sid,
+		 GENA_SECONDS);
+	front_answer(c, &(struct front_answer){
+				.status = 200, .headers = headers, .sent = tell});
+}
+
 /* --- What waits --- */
 
 static struct pending *pending_new(struct requests *r, struct front_conn *c,
@@ -137,14 +135,13 @@ static struct pending *pending_new(struct requests *r, struct front_conn *c,
 }
 
 /* Its connection is the caller's again, or gone. A slot whose answer is still to come stays
- * taken until then, so that the core never has more of ours than there are slots, and the
- * engine no subscription that we do not know. */
+ * taken until then, so that the core never has more of ours than there are slots. */
 static void pending_leave(struct pending *p)
 {
 	if (p->conn)
 		front_set_mark(p->conn, NULL);
 	p->conn = NULL;
-	if (p->kind != PENDING_CORE && p->kind != PENDING_ENGINE)
+	if (p->kind != PENDING_CORE)
 		p->kind = PENDING_NONE;
 }
 
@@ -283,123 +280,58 @@ void requests_reply(struct requests *r, const struct lease_reply *reply)
 
 /* --- Events --- */
 
-static void requests_welcome(struct requests *r, const struct pending *p)
+static void requests_subscribe(struct requests *r, struct front_conn *c,
+			       const struct description_route *route,
+			       const struct gena_callback *callback)
 {
-	struct events_set set;
+	struct gena_subscription *s = NULL;
+	struct pending *p = pending_new(r, c, PENDING_SENT);
+	uint8_t random[16];
 
-	events_write(&set, p->face, p->service, EVENTS_ALL, &r->state,
-		     description_default_connection(r->description, p->face));
-	engine_welcome(r->engine, p->face, p->service, p->sid, &set);
-}
-
-/* The client went before it knew its SID. */
-static void requests_unsubscribe(struct requests *r, const char *path, const char *sid)
-{
-	char request[GENA_REQUEST_MAX];
-	struct text t = text_in(request, sizeof(request));
-
-	text_printf(&t, "UNSUBSCRIBE %s HTTP/1.1\r\nHOST: 127.0.0.1\r\nSID: %s\r\n\r\n",
-		    path, sid);
-	if (!t.bad)
-		relay_ask(r->relay, addr_to_v4(&r->setup.addrs[0].addr), request, NULL,
-			  NULL);
-}
-
-/* libupnp has a new subscriber, or refused. */
-static void requests_subscribed(struct requests *r, struct pending *p,
-				const struct relay_answer *a, struct front_answer *answer)
-{
-	struct front_conn *c = p->conn;
-
-	if (answer->status != 200 || !c) {
-		gena_release(p->place);
-		if (answer->status == 200)
-			requests_unsubscribe(r, p->path, a->sid);
-		pending_end(p);
-	} else {
-		gena_subscribed(p->place, a->sid, clock_ms());
-		memcpy(p->sid, a->sid, sizeof(p->sid));
-		/* The first event must not overtake this answer. */
-		p->kind = PENDING_SENT;
-		answer->sent = true;
-	}
-	if (c)
-		front_answer(c, answer);
-}
-
-/* libupnp's answer is written anew. */
-static void requests_relayed(void *arg, const struct relay_answer *a)
-{
-	struct pending *p = arg;
-	struct requests *r = p->requests;
-	struct front_conn *c = p->conn;
-	bool good = a->status == 200 && (p->gena == GENA_UNSUBSCRIBE || a->sid[0]);
-	struct front_answer answer = {.status = good ? 200 : 503};
-	char headers[GENA_SID_MAX + 64];
-
-	if (!good && a->status >= 400)
-		answer.status = a->status;
-	if (good && p->gena != GENA_UNSUBSCRIBE) {
-		snprintf(headers, sizeof(headers), "SID: %s\r\nTIMEOUT: Second-%d\r\n",
-			 a->sid, GENA_SECONDS);
-		answer.headers = headers;
-	}
-	if (p->gena == GENA_SUBSCRIBE) {
-		requests_subscribed(r, p, a, &answer);
+	if (p && getrandom(random, sizeof(random), 0) == sizeof(random))
+		s = gena_subscribe(&r->gena, front_client(c), callback, route->face,
+				   route->service, random, clock_ms());
+	if (!s) {
+		if (p)
+			pending_end(p);
+		answer_status(c, 503);
 		return;
 	}
-	if (p->gena == GENA_RENEW && good)
-		gena_renewed(&r->gena, p->sid, clock_ms());
-	else if (good || a->status == 412)
-		gena_unsubscribed(&r->gena, p->sid);
-	pending_end(p);
-	if (c)
-		front_answer(c, &answer);
-}
-
-static int requests_ask_engine(struct requests *r, struct front_conn *c,
-			       const struct description_route *route, const char *sid,
-			       enum gena_kind kind, const char *request)
-{
-	struct pending *p = pending_new(r, c, PENDING_ENGINE);
-
-	if (!p)
-		return 503;
-	p->gena = kind;
-	p->face = route->face;
-	p->service = route->service;
-	p->path = description_service(route->face, route->service)->event_path;
-	if (kind != GENA_SUBSCRIBE)
-		snprintf(p->sid, sizeof(p->sid), "%s", sid);
-	else
-		p->place = gena_reserve(&r->gena, front_client(c), clock_ms());
-	if ((kind == GENA_SUBSCRIBE && !p->place) ||
-	    !relay_ask(r->relay, addr_to_v4(front_client(c)), request, requests_relayed,
-		       p)) {
-		if (p->place)
-			gena_release(p->place);
-		pending_end(p);
-		return 503;
-	}
-	front_park(c, RELAY_TIMEOUT_MS + 500);
-	return 0;
+	notify_forget(r->notify, s);
+	p->subscription = s;
+	p->number = s->number;
+	/* The first event must not overtake this answer. */
+	answer_subscription(c, s, true);
 }
 
 static void requests_subscription(struct requests *r, struct front_conn *c,
 				  const struct description_route *route,
 				  const struct http_request *req)
 {
-	char request[GENA_REQUEST_MAX];
-	struct text t = text_in(request, sizeof(request));
+	struct gena_subscription *s;
+	struct gena_callback callback;
 	enum gena_kind kind;
-	int status = gena_check(&r->gena, req, front_client(c), clock_ms(), &kind, &t);
+	int status = gena_check(&r->gena, req, front_client(c), clock_ms(), &kind,
+				&callback, &s);
 
-	if (!status && !requests_serving(r))
-		status = 503;
-	if (!status)
-		status = requests_ask_engine(r, c, route, req->sid, kind, request);
-	if (status)
+	if (status) {
 		answer_status(c, status);
+		return;
+	}
+	switch (kind) {
+	case GENA_SUBSCRIBE:
+		requests_subscribe(r, c, route, &callback);
+		break;
+	case GENA_RENEW:
+		gena_renew(s, clock_ms());
+		answer_subscription(c, s, false);
+		break;
+	case GENA_UNSUBSCRIBE:
+		gena_end(s);
+		notify_forget(r->notify, s);
+		answer_status(c, 200);
+		break;
+	}
 }
 
 static void requests_arm(struct requests *r, uint64_t ms)
@@ -407,36 +339,25 @@ static void requests_arm(struct requests *r, uint64_t ms)
 	const struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
 				   .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 
-	evtimer_add(r->notify, &tv);
+	evtimer_add(r->tell, &tv);
 }
 
 /* Tells subscribers what changed, or sets the clock for it. */
-static void requests_notify(struct requests *r)
+static void requests_tell(struct requests *r)
 {
 	uint64_t wait_ms;
 	unsigned int bits = events_take(&r->events, &r->state, clock_ms(), &wait_ms);
 
 	if (wait_ms)
 		requests_arm(r, wait_ms);
-	if (!bits || !requests_serving(r))
-		return;
-	for (unsigned int face = 0; face < IGD_FACES; face++) {
-		for (unsigned int s = 0; s < IGD_SERVICES; s++) {
-			struct events_set set;
-
-			events_write(
-				&set, face, s, bits, &r->state,
-				description_default_connection(r->description, face));
-			engine_notify(r->engine, face, s, &set);
-		}
-	}
+	notify_all(r->notify, bits);
 }
 
-static void requests_notify_due(evutil_socket_t fd, short what, void *arg)
+static void requests_tell_due(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	requests_notify(arg);
+	requests_tell(arg);
 }
 
 /* --- The front's calls --- */
@@ -516,11 +437,13 @@ static void requests_gone(void *arg, struct front_conn *c)
 
 static void requests_sent(void *arg, struct front_conn *c)
 {
+	struct requests *r = arg;
 	struct pending *p = front_mark(c);
 
 	if (!p || p->kind != PENDING_SENT)
 		return;
-	requests_welcome(arg, p);
+	if (p->subscription->taken && p->subscription->number == p->number)
+		notify_welcome(r->notify, p->subscription);
 	pending_end(p);
 }
 
@@ -556,30 +479,17 @@ void requests_state(struct requests *r, const struct record_state *s)
 		action_counters(&action, &env, r->writer, &answer);
 		answer_action(c, &answer);
 	}
-	requests_notify(r);
+	requests_tell(r);
 }
 
-static void requests_probed(void *arg, const struct relay_answer *a)
+static struct notify *requests_notify_new(struct requests *r)
 {
-	struct requests *r = arg;
+	struct notify_config config = {.ifindex = r->setup.ifindex,
+				       .description = r->description,
+				       .state = &r->state};
 
-	r->probing = false;
-	r->silent = a->status ? 0 : r->silent + 1;
-}
-
-bool requests_engine_lives(struct requests *r)
-{
-	static const char probe[] = "GET / HTTP/1.1\r\nHOST: 127.0.0.1\r\n\r\n";
-
-	if (requests_serving(r) && !r->probing)
-		r->probing = relay_ask(r->relay, addr_to_v4(&r->setup.addrs[0].addr),
-				       probe, requests_probed, r);
-	return r->silent < REQUESTS_PROBES;
-}
-
-void requests_set_engine(struct requests *r, struct engine *e)
-{
-	r->engine = e;
+	memcpy(config.ifname, r->setup.ifname, sizeof(config.ifname));
+	return notify_new(r->base, &r->gena, &config);
 }
 
 struct requests *requests_new(struct event_base *base, struct channel *channel,
@@ -608,13 +518,13 @@ struct requests *requests_new(struct event_base *base, struct channel *channel,
 							      .len = setup->also[i].len};
 	rate_init(&r->rate, rate, rate * 2);
 	r->flush = event_new(base, -1, 0, requests_flush, r);
-	r->notify = evtimer_new(base, requests_notify_due, r);
+	r->tell = evtimer_new(base, requests_tell_due, r);
 	r->writer = soap_writer_new();
-	r->relay = relay_new(base);
+	r->notify = requests_notify_new(r);
 	r->front = front_new(base, listener, r->nets,
 			     (size_t)setup->n_addrs + setup->n_also, &front_ops, r);
 	/* Only called at start, where the process ends on failure. */
-	if (!r->flush || !r->notify || !r->writer || !r->relay || !r->front)
+	if (!r->flush || !r->tell || !r->writer || !r->notify || !r->front)
 		return NULL;
 	return r;
 }

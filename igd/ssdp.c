@@ -177,3 +177,85 @@ bool ssdp_is_double(const struct description *d, const char *answer, size_t len)
 			return true;
 	return false;
 }
+
+/* Appends a line with its end if there is room for it. */
+static bool ssdp_put_line(char *out, size_t *n, const char *line, size_t len)
+{
+	if (*n + len + 2 > SSDP_SENT_MAX)
+		return false;
+	memcpy(out + *n, line, len);
+	memcpy(out + *n + len, "\r\n", 2);
+	*n += len + 2;
+	return true;
+}
+
+static bool ssdp_line_is(struct ssdp_slice line, const char *name)
+{
+	size_t n = strlen(name);
+
+	return line.len > n && line.at[n] == ':' && strncasecmp(line.at, name, n) == 0;
+}
+
+size_t ssdp_reword(const char *data, size_t len, char out[SSDP_SENT_MAX])
+{
+	static const char server[] = "SERVER: " IGD_SERVER;
+	struct ssdp_slice rest = {data, len}, line;
+	size_t n = 0;
+
+	while (slice_line(&rest, &line)) {
+		if (ssdp_line_is(line, "X-User-Agent"))
+			continue;
+		if (ssdp_line_is(line, "SERVER"))
+			line = (struct ssdp_slice){server, sizeof(server) - 1};
+		if (!ssdp_put_line(out, &n, line.at, line.len))
+			return 0;
+	}
+	return n;
+}
+
+/* What a root device is announced as, row U2: the root, each device by name and by type,
+ * each service by type. */
+#define SSDP_ANNOUNCED (1 + 2 * IGD_DEVICES + IGD_SERVICES)
+
+static void ssdp_announced(const struct description *d, unsigned int face, unsigned int n,
+			   char nt[SSDP_TARGET_MAX + 1], const char **udn)
+{
+	size_t size = SSDP_TARGET_MAX + 1;
+
+	if (n == 0) {
+		*udn = description_udn(d, face, 0);
+		snprintf(nt, size, "upnp:rootdevice");
+	} else if (n < 1 + IGD_DEVICES) {
+		*udn = description_udn(d, face, n - 1);
+		snprintf(nt, size, "%s", *udn);
+	} else if (n < 1 + 2 * IGD_DEVICES) {
+		*udn = description_udn(d, face, n - 1 - IGD_DEVICES);
+		snprintf(nt, size, "%s:%u", description_device_type(n - 1 - IGD_DEVICES),
+			 face + 1);
+	} else {
+		const struct igd_service_def *s = description_service(
+			face, n - 1 - 2 * IGD_DEVICES);
+
+		*udn = description_udn(d, face, s->device);
+		snprintf(nt, size, "%s:%u", s->type, s->version);
+	}
+}
+
+size_t ssdp_goodbye(const struct description *d, unsigned int n,
+		    char out[SSDP_NOTIFY_MAX])
+{
+	char nt[SSDP_TARGET_MAX + 1];
+	const char *udn;
+	bool bare;
+	int len;
+
+	if (n >= IGD_FACES * SSDP_ANNOUNCED)
+		return 0;
+	ssdp_announced(d, n / SSDP_ANNOUNCED, n % SSDP_ANNOUNCED, nt, &udn);
+	bare = strcmp(nt, udn) == 0;
+	len = snprintf(out, SSDP_NOTIFY_MAX,
+		       "NOTIFY * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n"
+		       "NT: %s\r\nNTS: ssdp:byebye\r\nUSN: %s%s%s\r\n\r\n",
+		       nt, udn, bare ? "" : "::", bare ? "" : nt);
+	return len > 0 && len < SSDP_NOTIFY_MAX ? (size_t)len : 0;
+}

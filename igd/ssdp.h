@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads searches (M-SEARCH) and writes the one canonical form that libupnp is given. What
- * nobody here answers to is dropped, so no byte of a datagram gets further. Pure.
+ * Reads searches (M-SEARCH) and writes the one canonical form that libupnp is given: what
+ * nobody here answers to is dropped, so no byte of a datagram gets further. Puts our own name
+ * into what libupnp sends, and says good-bye. Pure.
  */
 #pragma once
 
@@ -12,6 +13,8 @@
 #define SSDP_DATAGRAM_MAX 8192
 #define SSDP_TARGET_MAX 127
 #define SSDP_SEARCH_MAX 320
+#define SSDP_NOTIFY_MAX 384
+#define SSDP_SENT_MAX 1400 /* longer than anything that libupnp sends here */
 
 /* Finds the target (ST) of a search, without its white space. -EBADMSG: no search. */
 int ssdp_parse(const char *data, size_t len, char target[SSDP_TARGET_MAX + 1]);
@@ -24,3 +27,12 @@ size_t ssdp_canonical(const struct description *d, const char *target,
 /* Is this answer of libupnp the second to one search: that of face 1 to a search for an
  * older version, which face 0 answers for itself? */
 bool ssdp_is_double(const struct description *d, const char *answer, size_t len);
+
+/* Copies an answer or NOTIFY of libupnp with our SERVER in place of its own, which names the
+ * kernel's version, and without its X-User-Agent. Returns the length, 0: it is too long. */
+size_t ssdp_reword(const char *data, size_t len, char out[SSDP_SENT_MAX]);
+
+/* Writes the n-th of the NOTIFYs that say good-bye for both root devices with all they hold
+ * (rows U2, U4). Returns its length, 0: there are no more. */
+size_t ssdp_goodbye(const struct description *d, unsigned int n,
+		    char out[SSDP_NOTIFY_MAX]);

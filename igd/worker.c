@@ -17,6 +17,7 @@
 #include "igd/requests.h"
 
 #define WORKER_SETUP_S 10   /* how long the core may take to send its first record */
+#define WORKER_PROBES 2     /* signs of life that libupnp may owe in a row */
 #define WORKER_LEAVE_MS 900 /* and we to say good-bye */
 
 struct worker {
@@ -28,6 +29,7 @@ struct worker {
 	int (*enter)(void);
 	int status;
 	bool stopping;
+	unsigned int silent; /* so many times in a row libupnp gave no sign of life */
 	struct record_setup setup;
 	struct description *description;
 	struct requests *requests;
@@ -51,12 +53,15 @@ static void worker_arm(struct event *ev, uint64_t ms)
 
 /* --- The core's messages --- */
 
-/* The core asks whether we live; we answer only if libupnp does too, else the core starts
- * another worker. */
+/* The core asks whether we live, and so do we whether libupnp does: another worker takes over
+ * from one that has only half a life. */
 static void worker_ping(struct worker *w)
 {
-	if (w->requests && !requests_engine_lives(w->requests)) {
+	if (w->engine && engine_state(w->engine) == ENGINE_RUNNING)
+		w->silent = hooks_lives() ? 0 : w->silent + 1;
+	if (w->silent >= WORKER_PROBES) {
 		log_error("libupnp does not answer any more");
+		worker_end(w, 1);
 		return;
 	}
 	channel_send(w->channel, RECORD_PONG, NULL, 0);
@@ -124,9 +129,7 @@ static int worker_serve(struct worker *w, int listener)
 		 addr_text(&w->setup.addrs[0].addr, addr), w->setup.http_port);
 	if (hooks_init(&hooks))
 		return -ENOSYS;
-	w->engine = engine_start(w->setup.ifname, url, w->setup.http_port, w->description,
-				 w->wake_fd);
-	requests_set_engine(w->requests, w->engine);
+	w->engine = engine_start(w->setup.ifname, url, w->setup.http_port, w->wake_fd);
 	return w->engine ? 0 : -EAGAIN;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Searches, and the one canonical form that goes on from there: no byte of a stranger is in
- * it. An input is a datagram.
+ * it. And what is sent, which is never longer than its buffer. An input is a datagram.
  */
 #include <errno.h>
 #include <strings.h>
@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const uint8_t uuid[16] = {1, 2, 3};
 	struct feed f = {data, size};
 	char target[SSDP_TARGET_MAX + 1];
-	char *text;
+	char *text, *out;
 	int err;
 
 	if (!description)
@@ -55,6 +55,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_canonical(target);
 	}
 	ssdp_is_double(description, text, size);
+	out = malloc(SSDP_SENT_MAX);
+	must(out && ssdp_reword(text, size, out) <= SSDP_SENT_MAX);
+	free(out);
 	free(text);
 	return 0;
 }

@@ -195,6 +195,60 @@ static void finds_the_second_answer_to_one_search(void **state)
 	description_free(d);
 }
 
+/* Row U7: neither the kernel's version nor the library's name. */
+static void what_is_sent_bears_our_own_name(void **state)
+{
+	static const char theirs[] =
+		"HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=1800\r\nEXT:\r\n"
+		"SERVER: Linux/6.1.0, UPnP/1.0, Portable SDK for UPnP devices/1.8.4\r\n"
+		"X-User-Agent: redsonic\r\nST: upnp:rootdevice\r\n\r\n";
+	static const char ours[] = "HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=1800\r\n"
+				   "EXT:\r\nSERVER: " IGD_SERVER "\r\n"
+				   "ST: upnp:rootdevice\r\n\r\n";
+	char out[SSDP_SENT_MAX], *big = malloc(SSDP_SENT_MAX);
+
+	(void)state;
+	assert_int_equal(ssdp_reword(theirs, sizeof(theirs) - 1, out), sizeof(ours) - 1);
+	assert_memory_equal(out, ours, sizeof(ours) - 1);
+	memset(big, 'a', SSDP_SENT_MAX);
+	assert_int_equal(ssdp_reword(big, SSDP_SENT_MAX, out), 0);
+	assert_int_equal(ssdp_reword(big, SSDP_SENT_MAX - 2, out), SSDP_SENT_MAX);
+	memset(big, '\n', SSDP_SENT_MAX); /* each becomes two */
+	assert_int_equal(ssdp_reword(big, SSDP_SENT_MAX, out), 0);
+	free(big);
+}
+
+/* Rows U2, U4: each root three times, each embedded device twice, each service once. */
+static void good_bye_is_said_for_everything(void **state)
+{
+	struct description *d = description_new(uuid);
+	char out[SSDP_NOTIFY_MAX], want[SSDP_NOTIFY_MAX];
+	size_t roots = 0, devices = 0, services = 0, n = 0, len;
+
+	(void)state;
+	snprintf(want, sizeof(want),
+		 "NOTIFY * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n"
+		 "NT: upnp:rootdevice\r\nNTS: ssdp:byebye\r\n"
+		 "USN: %s::upnp:rootdevice\r\n\r\n",
+		 description_udn(d, 0, 0));
+	assert_int_equal(ssdp_goodbye(d, 0, out), strlen(want));
+	assert_string_equal(out, want);
+	while ((len = ssdp_goodbye(d, (unsigned int)n, out))) {
+		const char *nt = strstr(out, "NT: ") + 4;
+
+		assert_int_equal(len, strlen(out));
+		roots += !strncmp(nt, "upnp:rootdevice\r", 16);
+		devices += !strncmp(nt, "uuid:", 5) || !strncmp(nt, D, strlen(D));
+		services += !strncmp(nt, S, strlen(S));
+		n++;
+	}
+	assert_int_equal(roots, IGD_FACES);
+	assert_int_equal(devices, IGD_FACES * 2 * IGD_DEVICES);
+	assert_int_equal(services, IGD_FACES * IGD_SERVICES);
+	assert_int_equal(n, roots + devices + services);
+	description_free(d);
+}
+
 static void a_host_gets_its_rate_and_no_more(void **state)
 {
 	static struct rate r;
@@ -228,6 +282,8 @@ int main(void)
 		cmocka_unit_test(answers_to_what_we_are_and_nothing_else),
 		cmocka_unit_test(hands_on_only_our_own_spelling),
 		cmocka_unit_test(finds_the_second_answer_to_one_search),
+		cmocka_unit_test(what_is_sent_bears_our_own_name),
+		cmocka_unit_test(good_bye_is_said_for_everything),
 		cmocka_unit_test(a_host_gets_its_rate_and_no_more),
 	};
 

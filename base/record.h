@@ -163,7 +163,7 @@ static_assert(sizeof(struct record_prefix) == 20, "record_prefix has no hidden p
 /*
  * What a worker must know before it serves. The sockets come with the message:
  * pcp: UDP 5351, IPv4, bound to the LAN device, and the same for IPv6 if the LAN has IPv6
- * addresses. igd: the HTTP listener, TCP.
+ * addresses. igd: the HTTP listeners, TCP, in the same way.
  */
 struct record_setup {
 	char ifname[16]; /* NUL-terminated */

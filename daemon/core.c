@@ -11,6 +11,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/core_inside.h"
+#include "daemon/privileges.h"
+
+#define SYN_UNLIMITED 10000 /* requests a second from which on connections are free */
 
 static void core_links_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -92,6 +95,20 @@ static int core_read_config(struct core *c)
 	return 0;
 }
 
+/* While we may still read files. */
+static int core_find_worker(struct core *c)
+{
+	const char *missing;
+	struct users users;
+
+	if (users_find(&users, &missing)) {
+		log_error("the user %s does not exist any more", missing);
+		return -ENOENT;
+	}
+	c->worker_uid = users.worker_uid;
+	return 0;
+}
+
 static int core_open_firewall(bool assume_kernel_61, struct firewall **fw)
 {
 	const struct firewall_options options = {.assume_kernel_61 = assume_kernel_61};
@@ -143,7 +160,7 @@ struct core *core_new(const struct options *o)
 	}
 	c->options = o;
 	c->started_ms = clock_ms();
-	if (core_read_config(c) ||
+	if (core_find_worker(c) || core_read_config(c) ||
 	    core_open_firewall(o->assume_kernel_61, &c->firewall)) {
 		core_free(c);
 		return NULL;
@@ -192,11 +209,14 @@ static int core_make_loop(struct core *c)
 /* The table, what it holds, and the epoch that goes with it. */
 static int core_take_table(struct core *c)
 {
+	uint32_t rate = c->config.requests_per_second;
 	const struct firewall_config config = {
 		.max_leases = c->config.leases,
 		.reserved_tcp = &c->policy.reserved_tcp,
 		.reserved_udp = &c->policy.reserved_udp,
 		.now_ms = clock_ms(),
+		.worker_uid = c->worker_uid,
+		.syn_per_second = rate < SYN_UNLIMITED ? rate : 0,
 	};
 	int err = firewall_install(c->firewall, &config);
 

@@ -36,6 +36,7 @@ struct core {
 	struct links *links;
 	struct sockets *sockets;
 	struct firewall *firewall;
+	uid_t worker_uid;
 	struct event_base *base;
 	struct ledger *ledger;
 	struct workers *workers;

@@ -25,6 +25,7 @@ static void core_set_lans(struct core *c)
 {
 	const char *names[LEASE_LANS_MAX];
 	struct prefix nets[LEASE_LANS_MAX * LEASE_LAN_NETS];
+	uint16_t ports[LEASE_LANS_MAX];
 	size_t n_names = 0, n_nets = 0;
 	int err;
 
@@ -35,11 +36,12 @@ static void core_set_lans(struct core *c)
 		topology_lan_policy(t, p);
 		if (!t->n_addrs)
 			continue;
+		ports[n_names] = t->http_port;
 		names[n_names++] = t->name;
 		for (size_t k = 0; k < p->n_nets; k++)
 			nets[n_nets++] = p->nets[k];
 	}
-	err = firewall_set_lan(c->firewall, names, n_names, nets, n_nets);
+	err = firewall_set_lan(c->firewall, names, n_names, nets, n_nets, ports, n_names);
 	if (err) {
 		errno = -err;
 		log_error("the LANs could not be told to the kernel: %m");

@@ -62,9 +62,10 @@ static int core_listen(const struct topology_lan *t, enum role role, int fds[CHA
 	if (fd < 0)
 		return fd;
 	fds[(*n_fds)++] = fd;
-	if (role != ROLE_PCP || !t->pcp || !lan_has_v6(t))
+	if (!lan_has_v6(t) || (role == ROLE_PCP && !t->pcp))
 		return 0;
-	fd = listen_pcp6(t->name);
+	fd = role == ROLE_PCP ? listen_pcp6(t->name)
+			      : listen_http6(t->name, t->http_port);
 	if (fd == -EAFNOSUPPORT) /* a kernel without IPv6 */
 		return 0;
 	if (fd < 0)

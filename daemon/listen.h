@@ -11,5 +11,7 @@
 /* UDP 5351 for NAT-PMP and PCP over IPv4, or for PCP over IPv6. The descriptor, or -errno. */
 int listen_pcp(const char *ifname);
 int listen_pcp6(const char *ifname);
-/* The HTTP front's TCP listener on that address. The descriptor, or -errno. */
+/* The HTTP front's TCP listener on that address, or on all IPv6 addresses of the LAN. The
+ * descriptor, or -errno. */
 int listen_http(const char *ifname, struct in_addr addr, uint16_t port);
+int listen_http6(const char *ifname, uint16_t port);

@@ -108,79 +108,102 @@ int firewall_set_wan(struct firewall *fw, const char *const *names, size_t n_nam
 	return nl_commit_whole(&fw->nl, &fw->batch);
 }
 
-struct range {
-	uint32_t first; /* in host order */
-	uint32_t last;
-};
-
-static int by_first(const void *a, const void *b)
+/* Does another one hold all of this prefix? Of equal ones the first holds the others. */
+static bool is_covered(const struct prefix *nets, size_t n, size_t i)
 {
-	const struct range *x = a, *y = b;
+	for (size_t k = 0; k < n; k++) {
+		bool wider = nets[k].len < nets[i].len;
+		bool same = nets[k].len == nets[i].len;
 
-	return x->first < y->first ? -1 : x->first > y->first;
-}
-
-/* Sorted, without overlaps: the kernel refuses those. How many are left. */
-static size_t merge(struct range *r, size_t n)
-{
-	size_t out = 0;
-
-	qsort(r, n, sizeof(*r), by_first);
-	for (size_t i = 0; i < n; i++) {
-		bool joins = out && (r[out - 1].last == UINT32_MAX ||
-				     r[i].first <= r[out - 1].last + 1);
-
-		if (!joins)
-			r[out++] = r[i];
-		else if (r[i].last > r[out - 1].last)
-			r[out - 1].last = r[i].last;
+		if ((wider || (same && k < i)) && prefix_has(&nets[k], &nets[i].addr))
+			return true;
 	}
-	return out;
+	return false;
 }
 
-/* An interval is where it begins and, marked, where it is over. */
-static void fill_range(struct filler *f, const struct range *r)
+/* An interval is where it begins and, marked, where it is over, if that is anywhere. */
+static void fill_prefix(struct filler *f, const struct prefix *p)
 {
-	uint32_t first = htonl(r->first), over = htonl(r->last + 1);
+	uint8_t at = addr_is_v4(&p->addr) ? 12 : 0; /* where the address begins */
+	struct in6_addr first = p->addr, over;
+	bool carry = true;
 
-	fill(f, &(struct kernel_element){.key = &first, .key_len = sizeof(first)});
-	if (r->last != UINT32_MAX)
-		fill(f, &(struct kernel_element){.key = &over,
-						 .key_len = sizeof(over),
+	for (unsigned int bit = p->len; bit < 128; bit++)
+		first.s6_addr[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+	over = p->addr;
+	for (unsigned int bit = p->len; bit < 128; bit++)
+		over.s6_addr[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	for (int i = 15; i >= at && carry; i--)
+		carry = ++over.s6_addr[i] == 0;
+	fill(f, &(struct kernel_element){.key = &first.s6_addr[at],
+					 .key_len = (uint8_t)(16 - at)});
+	if (!carry)
+		fill(f, &(struct kernel_element){.key = &over.s6_addr[at],
+						 .key_len = (uint8_t)(16 - at),
 						 .flags = NFT_SET_ELEM_INTERVAL_END});
 }
 
-int firewall_set_lan(struct firewall *fw, const char *const *names, size_t n_names,
-		     const struct prefix *nets, size_t n_nets)
+/* Those of one family; the kernel refuses overlaps. */
+static void fill_prefixes(struct firewall *fw, const char *set, bool v4,
+			  const struct prefix *nets, size_t n)
 {
-	struct filler f = {.fw = fw, .set = "lan4"};
-	struct range *r = calloc(n_nets + 1, sizeof(*r));
-	size_t n = 0;
+	struct filler f = {.fw = fw, .set = set};
+
+	flush_message(&fw->batch, fw->table, set);
+	for (size_t i = 0; i < n; i++)
+		if (addr_is_v4(&nets[i].addr) == v4 && nets[i].len <= 128 &&
+		    (!v4 || nets[i].len >= 96) && !is_covered(nets, n, i))
+			fill_prefix(&f, &nets[i]);
+	fill_end(&f);
+}
+
+/* The LANs, and the groups that are on each of them: SSDP's, and all hosts. */
+static int fill_reach(struct firewall *fw, const struct prefix *nets, size_t n)
+{
+	static const char *const groups[] = {"239.255.255.250", "224.0.0.1", "ff02::1",
+					     "ff02::c"};
+	size_t n_groups = sizeof(groups) / sizeof(groups[0]);
+	struct prefix *all = calloc(n + n_groups, sizeof(*all));
+
+	if (!all)
+		return -ENOMEM;
+	for (size_t i = 0; i < n_groups; i++)
+		prefix_parse(groups[i], &all[i]);
+	if (n)
+		memcpy(all + n_groups, nets, n * sizeof(*all));
+	fill_prefixes(fw, "reach4", true, all, n + n_groups);
+	fill_prefixes(fw, "reach6", false, all, n + n_groups);
+	free(all);
+	return 0;
+}
+
+static void fill_http(struct firewall *fw, const uint16_t *ports, size_t n)
+{
+	struct filler f = {.fw = fw, .set = "http"};
+
+	flush_message(&fw->batch, fw->table, "http");
+	for (size_t i = 0; i < n; i++) {
+		uint16_t port = htons(ports[i]);
+
+		fill(&f, &(struct kernel_element){.key = &port, .key_len = sizeof(port)});
+	}
+	fill_end(&f);
+}
+
+int firewall_set_lan(struct firewall *fw, const char *const *names, size_t n_names,
+		     const struct prefix *nets, size_t n_nets, const uint16_t *ports,
+		     size_t n_ports)
+{
 	int err = check_names(names, n_names);
 
-	if (!r || err) {
-		free(r);
-		return r ? err : -ENOMEM;
-	}
-	for (size_t i = 0; i < n_nets; i++) {
-		uint32_t host;
-
-		if (!addr_is_v4(&nets[i].addr) || nets[i].len < 96 || nets[i].len > 128)
-			continue;
-		host = nets[i].len == 96 ? UINT32_MAX : (1U << (128 - nets[i].len)) - 1;
-		r[n].first = ntohl(addr_to_v4(&nets[i].addr).s_addr) & ~host;
-		r[n].last = r[n].first | host;
-		n++;
-	}
-	n = merge(r, n);
+	if (err)
+		return err;
 	nl_batch_begin(&fw->batch);
 	fill_names(fw, "lan", names, n_names);
-	flush_message(&fw->batch, fw->table, "lan4");
-	for (size_t i = 0; i < n; i++)
-		fill_range(&f, &r[i]);
-	fill_end(&f);
-	free(r);
-	return nl_commit_whole(&fw->nl, &fw->batch);
+	fill_prefixes(fw, "lan4", true, nets, n_nets);
+	fill_http(fw, ports, n_ports);
+	err = fill_reach(fw, nets, n_nets);
+	return err ? err : nl_commit_whole(&fw->nl, &fw->batch);
 }
 
 void reserved_put(struct firewall *fw, const struct firewall_config *config)

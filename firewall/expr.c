@@ -12,7 +12,9 @@
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
+#include <net/if.h>
 #include <stddef.h>
+#include <string.h>
 
 #define IP_SADDR_OFFSET 12
 #define IP_DADDR_OFFSET 16
@@ -221,6 +223,27 @@ void expr_ifname(struct expr *e, enum expr_name which, const char *set)
 	lookup(e, set, 0);
 }
 
+void expr_oifname_is(struct expr *e, const char *name)
+{
+	char padded[IFNAMSIZ] = {0};
+
+	memcpy(padded, name, strnlen(name, sizeof(padded) - 1));
+	meta(e, NFT_META_OIFNAME, 0);
+	cmp(e, NFT_CMP_EQ, padded, sizeof(padded));
+}
+
+void expr_skuid(struct expr *e, uint32_t uid)
+{
+	meta(e, NFT_META_SKUID, 0);
+	cmp(e, NFT_CMP_EQ, &uid, sizeof(uid));
+}
+
+void expr_protocol(struct expr *e, uint8_t protocol)
+{
+	meta(e, NFT_META_L4PROTO, 0);
+	cmp(e, NFT_CMP_EQ, &protocol, sizeof(protocol));
+}
+
 void expr_saddr_in(struct expr *e, const char *set)
 {
 	expr_saddr(e, 0);
@@ -230,6 +253,12 @@ void expr_saddr_in(struct expr *e, const char *set)
 void expr_daddr_in(struct expr *e, const char *set)
 {
 	payload(e, NFT_PAYLOAD_NETWORK_HEADER, IP_DADDR_OFFSET, 4, 0);
+	lookup(e, set, 0);
+}
+
+void expr_daddr6_in(struct expr *e, const char *set)
+{
+	expr_daddr6(e, 0);
 	lookup(e, set, 0);
 }
 
@@ -251,13 +280,23 @@ static void bitwise(struct expr *e, uint32_t mask, uint32_t bits)
 	put_data(e, x, NFTNL_EXPR_BITWISE_XOR, &bits, sizeof(bits));
 }
 
-void expr_ct_new(struct expr *e)
+static void ct_state(struct expr *e, uint32_t bits)
 {
 	static const uint32_t zero;
 
 	ct(e, NFT_CT_STATE, 0);
-	bitwise(e, NF_CT_STATE_BIT(IP_CT_NEW), 0);
+	bitwise(e, bits, 0);
 	cmp(e, NFT_CMP_NEQ, &zero, sizeof(zero));
+}
+
+void expr_ct_new(struct expr *e)
+{
+	ct_state(e, NF_CT_STATE_BIT(IP_CT_NEW));
+}
+
+void expr_ct_established(struct expr *e)
+{
+	ct_state(e, NF_CT_STATE_BIT(IP_CT_ESTABLISHED));
 }
 
 void expr_ct_status(struct expr *e, uint32_t bits, bool is)
@@ -280,22 +319,33 @@ void expr_ct_reply(struct expr *e)
 	cmp(e, NFT_CMP_EQ, &reply, sizeof(reply));
 }
 
-static void sport_cmp(struct expr *e, uint32_t op, uint16_t port)
+static void port_cmp(struct expr *e, enum expr_port which, uint32_t op, uint16_t port)
 {
 	uint16_t be = htons(port);
 
-	expr_port(e, EXPR_SPORT, 0);
+	expr_port(e, which, 0);
 	cmp(e, op, &be, sizeof(be));
+}
+
+void expr_dport_is(struct expr *e, uint16_t port)
+{
+	port_cmp(e, EXPR_DPORT, NFT_CMP_EQ, port);
+}
+
+void expr_dport_in(struct expr *e, const char *set)
+{
+	expr_port(e, EXPR_DPORT, 0);
+	lookup(e, set, 0);
 }
 
 void expr_sport_below(struct expr *e, uint16_t port)
 {
-	sport_cmp(e, NFT_CMP_LT, port);
+	port_cmp(e, EXPR_SPORT, NFT_CMP_LT, port);
 }
 
 void expr_sport_from(struct expr *e, uint16_t port)
 {
-	sport_cmp(e, NFT_CMP_GTE, port);
+	port_cmp(e, EXPR_SPORT, NFT_CMP_GTE, port);
 }
 
 void expr_map(struct expr *e, const char *map, unsigned int at)
@@ -422,4 +472,14 @@ void expr_goto(struct expr *e, const char *chain)
 void expr_return(struct expr *e)
 {
 	verdict(e, NFT_RETURN);
+}
+
+void expr_accept(struct expr *e)
+{
+	verdict(e, NF_ACCEPT);
+}
+
+void expr_drop(struct expr *e)
+{
+	verdict(e, NF_DROP);
 }

@@ -42,12 +42,19 @@ void expr_not_in_set(struct expr *e, const char *set, unsigned int at);
 void expr_tcp_udp(struct expr *e, uint32_t set_id,
 		  bool is); /* an anonymous set of the rule */
 void expr_ifname(struct expr *e, enum expr_name which, const char *set);
+void expr_oifname_is(struct expr *e, const char *name);
+void expr_skuid(struct expr *e, uint32_t uid);
+void expr_protocol(struct expr *e, uint8_t protocol);
 void expr_saddr_in(struct expr *e, const char *set);
 void expr_daddr_in(struct expr *e, const char *set);
+void expr_daddr6_in(struct expr *e, const char *set);
 void expr_ct_daddr_in(struct expr *e, const char *set);
 void expr_ct_status(struct expr *e, uint32_t bits, bool is);
 void expr_ct_new(struct expr *e);
+void expr_ct_established(struct expr *e);
 void expr_ct_reply(struct expr *e);
+void expr_dport_is(struct expr *e, uint16_t port);
+void expr_dport_in(struct expr *e, const char *set);
 void expr_sport_below(struct expr *e, uint16_t port);
 void expr_sport_from(struct expr *e, uint16_t port);
 /* Looks the key at `at` up and puts the value there too; no such key ends the rule. */
@@ -66,3 +73,5 @@ void expr_masquerade_range(struct expr *e, uint16_t first, uint16_t last);
 void expr_ct_mark_or(struct expr *e, uint32_t bits); /* ct mark set ct mark | BITS */
 void expr_goto(struct expr *e, const char *chain);
 void expr_return(struct expr *e);
+void expr_accept(struct expr *e);
+void expr_drop(struct expr *e);

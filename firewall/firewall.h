@@ -38,7 +38,9 @@ struct firewall_config {
 	uint32_t max_leases;                /* limits.leases */
 	const struct portset *reserved_tcp; /* NULL: none */
 	const struct portset *reserved_udp;
-	uint64_t now_ms; /* becomes the epoch if the table is new */
+	uint64_t now_ms;         /* becomes the epoch if the table is new */
+	uint32_t worker_uid;     /* may send to the LANs only; 0: no such user */
+	uint32_t syn_per_second; /* to a LAN's HTTP port, of one source; 0: no limit */
 };
 
 /* Opens the netlink socket and tries what this kernel can do. -EPERM: no CAP_NET_ADMIN;
@@ -60,11 +62,12 @@ int firewall_install(struct firewall *fw, const struct firewall_config *config);
 int firewall_remove(struct firewall *fw);
 
 /* From now on these are the WAN's interfaces and IPv4 addresses (in network order), and the
- * LANs' interfaces and networks (IPv6 ones are left out). -EINVAL: an interface name. */
+ * LANs' interfaces and networks, and the ports of their HTTP. -EINVAL: an interface name. */
 int firewall_set_wan(struct firewall *fw, const char *const *names, size_t n_names,
 		     const struct in_addr *addrs, size_t n_addrs);
 int firewall_set_lan(struct firewall *fw, const char *const *names, size_t n_names,
-		     const struct prefix *nets, size_t n_nets);
+		     const struct prefix *nets, size_t n_nets, const uint16_t *ports,
+		     size_t n_ports);
 
 /*
  * Group commit. A step is taken in; nothing is sent, and the step is not needed any more

@@ -100,9 +100,10 @@ int element_get(struct firewall *fw, const char *set, const void *key, uint8_t k
 #define KERNEL_TYPE_MARK 19
 #define KERNEL_TYPE_IFNAME 41
 
-/* Append to the batch: all rules, whose own sets get ids from next_set on (-ENOMEM), and the
- * contents of `reserved`. */
+/* Append to the batch: all rules, whose own sets get ids from next_set on (-ENOMEM), those
+ * that guard the workers, and the contents of `reserved`. */
 int rules_put(struct firewall *fw, uint32_t next_set);
+int guard_put(struct firewall *fw, const struct firewall_config *config);
 void reserved_put(struct firewall *fw, const struct firewall_config *config);
 
 /* Finds out what the kernel can do, in a table that is gone afterwards. */

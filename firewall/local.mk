@@ -7,6 +7,7 @@ libfirewall_a_SOURCES = \
 	firewall/element.c firewall/element.h \
 	firewall/expr.c firewall/expr.h \
 	firewall/firewall.h \
+	firewall/guard.c \
 	firewall/kernel.c firewall/kernel.h \
 	firewall/links.c firewall/links.h \
 	firewall/netlink.c firewall/netlink.h \

@@ -36,6 +36,8 @@
 #define SET_SIZE (131072 + FIREWALL_SLACK)
 #define CLAIM_MS (2 * 60 * 1000)
 #define CLAIM_HOSTS 4096
+#define GUARD_MS (10 * 1000)
+#define GUARD_HOSTS 4096
 
 enum set_use {
 	SET_PLAIN,
@@ -58,6 +60,13 @@ struct set_spec {
 };
 
 #define RANGES (NFT_SET_INTERVAL | NFT_SET_CONCAT)
+
+/* What one source has sent of late. */
+#define GUARD_RATE(set, type, len)                                                       \
+	{                                                                                \
+		.name = set, .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL, .key_type = type,  \
+		.key_len = len, .timeout_ms = GUARD_MS, .size = GUARD_HOSTS              \
+	}
 
 static const struct set_spec sets[] = {
 	/* The size of `leases`, `disabled` and `pin6` is that of the configuration. */
@@ -162,6 +171,19 @@ static const struct set_spec sets[] = {
 	 .flags = NFT_SET_INTERVAL,
 	 .key_type = KERNEL_TYPE_IP,
 	 .key_len = 4},
+	{.name = "http", .key_type = KERNEL_TYPE_PORT, .key_len = 2},
+	{.name = "reach4",
+	 .flags = NFT_SET_INTERVAL,
+	 .key_type = KERNEL_TYPE_IP,
+	 .key_len = 4},
+	{.name = "reach6",
+	 .flags = NFT_SET_INTERVAL,
+	 .key_type = KERNEL_TYPE_IP6,
+	 .key_len = 16},
+	GUARD_RATE("ssdprate", KERNEL_TYPE_IP, 4),
+	GUARD_RATE("ssdprate6", KERNEL_TYPE_IP6, 16),
+	GUARD_RATE("synrate", KERNEL_TYPE_IP, 4),
+	GUARD_RATE("synrate6", KERNEL_TYPE_IP6, 16),
 	{.name = "about", .key_type = KERNEL_TYPE_MARK, .key_len = 4, .host_order = true},
 };
 #define N_SETS (sizeof(sets) / sizeof(sets[0]))
@@ -178,10 +200,13 @@ static const struct chain_spec chains[] = {
 	{"outsrc", NULL, 0, 0},
 	{"moved", NULL, 0, 0},
 	{"out", NULL, 0, 0},
+	{"worker", NULL, 0, 0},
 	{"pre", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST + 5},
 	{"src", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 5},
 	{"learn", "filter", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC + 10},
 	{"forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER - 5},
+	{"guard", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER - 10},
+	{"outguard", "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER - 10},
 };
 #define N_CHAINS (sizeof(chains) / sizeof(chains[0]))
 
@@ -436,6 +461,8 @@ int firewall_install(struct firewall *fw, const struct firewall_config *config)
 		put_chain(fw, &chains[i]);
 	if (!err)
 		err = rules_put(fw, N_SETS + 1);
+	if (!err)
+		err = guard_put(fw, config);
 	if (err)
 		return err;
 	return nl_commit_whole(&fw->nl, &fw->batch);

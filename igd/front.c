@@ -60,8 +60,9 @@ struct front_conn {
 
 struct front {
 	struct event_base *base;
-	struct event *acceptable;
-	int fd;
+	struct event *acceptable[FRONT_LISTENERS];
+	int fds[FRONT_LISTENERS];
+	size_t n_fds;
 	const struct prefix *nets;
 	size_t n_nets;
 	const struct front_ops *ops;
@@ -541,13 +542,27 @@ static void front_acceptable(evutil_socket_t listener, short what, void *arg)
 	}
 }
 
-struct front *front_new(struct event_base *base, int fd, const struct prefix *nets,
-			size_t n_nets, const struct front_ops *ops, void *arg)
+static int front_listen(struct front *f, size_t i)
+{
+	f->acceptable[i] = event_new(f->base, f->fds[i], EV_READ | EV_PERSIST,
+				     front_acceptable, f);
+	evutil_make_socket_nonblocking(f->fds[i]);
+	evutil_make_socket_closeonexec(f->fds[i]);
+	return !f->acceptable[i] || listen(f->fds[i], FRONT_BACKLOG) ||
+			       event_add(f->acceptable[i], NULL)
+		       ? -1
+		       : 0;
+}
+
+struct front *front_new(struct event_base *base, const int *fds, size_t n_fds,
+			const struct prefix *nets, size_t n_nets,
+			const struct front_ops *ops, void *arg)
 {
 	struct front *f = calloc(1, sizeof(*f));
 
 	if (!f) {
-		close(fd);
+		for (size_t i = 0; i < n_fds; i++)
+			close(fds[i]);
 		return NULL;
 	}
 	f->base = base;
@@ -555,14 +570,13 @@ struct front *front_new(struct event_base *base, int fd, const struct prefix *ne
 	f->n_nets = n_nets;
 	f->ops = ops;
 	f->arg = arg;
-	f->fd = fd;
-	f->acceptable = event_new(base, fd, EV_READ | EV_PERSIST, front_acceptable, f);
-	evutil_make_socket_nonblocking(fd);
-	evutil_make_socket_closeonexec(fd);
-	if (!f->acceptable || listen(fd, FRONT_BACKLOG) ||
-	    event_add(f->acceptable, NULL)) {
-		front_free(f);
-		return NULL;
+	f->n_fds = n_fds;
+	memcpy(f->fds, fds, n_fds * sizeof(fds[0]));
+	for (size_t i = 0; i < n_fds; i++) {
+		if (front_listen(f, i)) {
+			front_free(f);
+			return NULL;
+		}
 	}
 	return f;
 }
@@ -573,8 +587,10 @@ void front_free(struct front *f)
 		return;
 	while (f->conns)
 		front_close(f->conns);
-	if (f->acceptable)
-		event_free(f->acceptable);
-	close(f->fd);
+	for (size_t i = 0; i < f->n_fds; i++) {
+		if (f->acceptable[i])
+			event_free(f->acceptable[i]);
+		close(f->fds[i]);
+	}
 	free(f);
 }

@@ -11,6 +11,7 @@
 #include "base/addr.h"
 #include "igd/http.h"
 
+#define FRONT_LISTENERS 2
 #define FRONT_CONNS 128
 #define FRONT_PER_HOST 16
 #define FRONT_REQUEST_MS 5000 /* from accept or its first byte to its last */
@@ -43,10 +44,11 @@ struct front_answer {
 	bool sent; /* tell by ops->sent */
 };
 
-/* Takes the listening socket over, also on failure. Only hosts inside the networks are let
- * in; these and ops are borrowed. NULL: no memory. */
-struct front *front_new(struct event_base *base, int fd, const struct prefix *nets,
-			size_t n_nets, const struct front_ops *ops, void *arg);
+/* Takes the listening sockets over, also on failure: one, or one of each family. Only hosts
+ * inside the networks are let in; these and ops are borrowed. NULL: no memory. */
+struct front *front_new(struct event_base *base, const int *fds, size_t n_fds,
+			const struct prefix *nets, size_t n_nets,
+			const struct front_ops *ops, void *arg);
 void front_free(struct front *f);
 
 void front_answer(struct front_conn *c, const struct front_answer *a);

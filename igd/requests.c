@@ -494,13 +494,15 @@ static struct notify *requests_notify_new(struct requests *r)
 
 struct requests *requests_new(struct event_base *base, struct channel *channel,
 			      const struct record_setup *setup,
-			      const struct description *description, int listener)
+			      const struct description *description, const int *listeners,
+			      size_t n_listeners)
 {
 	struct requests *r = calloc(1, sizeof(*r));
 	uint32_t rate = setup->requests_per_second;
 
 	if (!r) {
-		close(listener);
+		for (size_t i = 0; i < n_listeners; i++)
+			close(listeners[i]);
 		return NULL;
 	}
 	r->base = base;
@@ -521,7 +523,7 @@ struct requests *requests_new(struct event_base *base, struct channel *channel,
 	r->tell = evtimer_new(base, requests_tell_due, r);
 	r->writer = soap_writer_new();
 	r->notify = requests_notify_new(r);
-	r->front = front_new(base, listener, r->nets,
+	r->front = front_new(base, listeners, n_listeners, r->nets,
 			     (size_t)setup->n_addrs + setup->n_also, &front_ops, r);
 	/* Only called at start, where the process ends on failure. */
 	if (!r->flush || !r->tell || !r->writer || !r->notify || !r->front)

@@ -11,11 +11,12 @@
 
 struct requests;
 
-/* Serves at once. Takes the listening socket over, also on failure; the rest is borrowed for
+/* Serves at once. Takes the listening sockets over, also on failure; the rest is borrowed for
  * good. NULL: no memory. */
 struct requests *requests_new(struct event_base *base, struct channel *channel,
 			      const struct record_setup *setup,
-			      const struct description *description, int listener);
+			      const struct description *description, const int *listeners,
+			      size_t n_listeners);
 
 void requests_state(struct requests *r, const struct record_state *s);
 void requests_reply(struct requests *r, const struct lease_reply *reply);

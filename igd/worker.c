@@ -13,6 +13,7 @@
 #include "base/channel.h"
 #include "base/log.h"
 #include "igd/engine.h"
+#include "igd/front.h"
 #include "igd/hooks.h"
 #include "igd/requests.h"
 
@@ -67,12 +68,19 @@ static void worker_ping(struct worker *w)
 	channel_send(w->channel, RECORD_PONG, NULL, 0);
 }
 
+static void close_all(const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
+}
+
 /* Fields in range? The core is trusted with power, but a bug there must end here. */
 static bool worker_setup_good(const struct record_setup *s, size_t n_fds)
 {
 	if (!memchr(s->ifname, '\0', sizeof(s->ifname)) || !s->ifname[0] ||
 	    !s->http_port || s->n_addrs < 1 || s->n_addrs > RECORD_LAN_ADDRS ||
-	    s->n_also > RECORD_LAN_ALSO || n_fds != 1 || !addr_is_v4(&s->addrs[0].addr))
+	    s->n_also > RECORD_LAN_ALSO || n_fds < 1 || n_fds > FRONT_LISTENERS ||
+	    !addr_is_v4(&s->addrs[0].addr))
 		return false;
 	for (size_t i = 0; i < s->n_addrs; i++)
 		if (s->addrs[i].len > 128)
@@ -103,8 +111,8 @@ static void worker_networks(const struct worker *w, struct hooks_config *hooks)
 		hooks_add_network(hooks, &w->setup.also[i]);
 }
 
-/* Takes the listener over, also on failure. */
-static int worker_serve(struct worker *w, int listener)
+/* Takes the listeners over, also on failure. */
+static int worker_serve(struct worker *w, const int *listeners, size_t n)
 {
 	struct hooks_config hooks = {.ifindex = w->setup.ifindex};
 	char url[64], addr[ADDR_TEXT];
@@ -116,14 +124,16 @@ static int worker_serve(struct worker *w, int listener)
 	worker_networks(w, &hooks);
 	w->description = description_new(w->setup.uuid);
 	if (!w->description) {
-		close(listener);
+		close_all(listeners, n);
 		return -ENOMEM;
 	}
 	hooks.description = w->description;
 	w->requests = requests_new(w->base, w->channel, &w->setup, w->description,
-				   listener);
+				   listeners, n);
 	if (!w->requests)
 		return -ENOMEM;
+	if (n > 1)
+		log_info("searches are answered by IPv4 only, requests by IPv6 too");
 	/* The front must listen before the engine fetches its descriptions. */
 	snprintf(url, sizeof(url), "http://%s:%u",
 		 addr_text(&w->setup.addrs[0].addr, addr), w->setup.http_port);
@@ -140,8 +150,7 @@ static void worker_setup(struct worker *w, const struct record_setup *s, const i
 	int err;
 
 	if (w->requests || !worker_setup_good(s, n_fds)) {
-		for (size_t i = 0; i < n_fds; i++)
-			close(fds[i]);
+		close_all(fds, n_fds);
 		log_error("the core's set-up record makes no sense");
 		worker_end(w, 1);
 		return;
@@ -153,9 +162,9 @@ static void worker_setup(struct worker *w, const struct record_setup *s, const i
 	evtimer_del(w->timer);
 	err = w->enter ? w->enter() : 0;
 	if (!err)
-		err = worker_serve(w, fds[0]);
+		err = worker_serve(w, fds, n_fds);
 	else
-		close(fds[0]);
+		close_all(fds, n_fds);
 	if (err) {
 		log_error("cannot serve %s: %s", s->ifname, strerror(-err));
 		worker_end(w, 1);

@@ -407,7 +407,7 @@ static int cmd_names(char **word, int n, bool wan)
 		n_nets++;
 	}
 	return wan ? firewall_set_wan(fw, names, n_names, addrs, n_nets)
-		   : firewall_set_lan(fw, names, n_names, nets, n_nets);
+		   : firewall_set_lan(fw, names, n_names, nets, n_nets, NULL, 0);
 }
 
 static int cmd_adopt(bool quiet)

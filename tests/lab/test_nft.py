@@ -252,12 +252,17 @@ def test_names_and_networks_are_replaced_not_added(home, fw):
     fw("lan br-lan br-guest 192.168.77.0/24 10.0.0.0/8 10.2.0.0/16 192.168.78.0/24 0.0.0.0/32")
     assert sorted(fw.elements("set", "wan")) == ["ppp0", "wan1"]
     assert sorted(fw.elements("set", "wan4")) == ["11.0.0.9", "12.0.0.9"]
-    text = fw.text("set", "lan4")
-    assert "10.0.0.0/8" in text and "192.168.77.0-192.168.78.255" in text
+    text = " ".join(fw.text("set", "lan4").split())
+    assert "elements = { 0.0.0.0, 10.0.0.0/8, 192.168.77.0/24, 192.168.78.0/24 }" in text
     fw("wan")
     assert fw.elements("set", "wan") == fw.elements("set", "wan4") == []
     fw("lan br-lan 0.0.0.0/0")
     assert "0.0.0.0/0" in fw.text("set", "lan4")
+    fw("lan br-lan 192.168.77.1/24 fe80::1/64 2a01:77::1/64 2a01:77::1 fe80::2/64 ffff::/16")
+    text = " ".join(fw.text("set", "reach4").split())
+    assert "elements = { 192.168.77.0/24, 224.0.0.1, 239.255.255.250 }" in text
+    text = " ".join(fw.text("set", "reach6").split())
+    assert "elements = { 2a01:77::/64, fe80::/64, ff02::1, ff02::c, ffff::/16 }" in text
     with pytest.raises(LabError, match="EINVAL"):
         fw("lan a-name-that-is-too-long")
 

@@ -54,6 +54,17 @@ enum lease_op {
 	LEASE_OP_UNMAP_PORT, /* take `by` off (protocol, ext_port, remote): UPnP delete */
 	LEASE_OP_GET_PORT,   /* read (protocol, ext_port, remote) */
 	LEASE_OP_GET_INDEX,  /* read the index-th lease that listings show */
+	/* Take `by` off the client's own leases of (protocol, ext_port to last_port), whatever
+	 * their remote. */
+	LEASE_OP_UNMAP_RANGE,
+	/* Read the client's own leases of (protocol, ext_port to last_port) one by one: with
+	 * index 0 the first, else the one behind (ext_port, remote). Only the first costs the
+	 * host one of its requests. */
+	LEASE_OP_GET_NEXT,
+	/* Of the pinhole with the number `index`: renew, end, read it with its packets. */
+	LEASE_OP_PIN_RENEW,
+	LEASE_OP_PIN_END,
+	LEASE_OP_PIN_GET,
 	LEASE_OP_END,
 };
 
@@ -71,7 +82,9 @@ enum lease_flag {
 	/* The filters that the lease has go, before those of the request are added (RFC 6887
 	 * 13.3, prefix length 0). */
 	LEASE_UNFILTER = 32,
-	LEASE_FLAGS = 63,
+	/* Of GET_PORT and GET_INDEX: only the client's own leases are there to be read. */
+	LEASE_OWN = 64,
+	LEASE_FLAGS = 127,
 };
 
 /* Why a request was refused; LEASE_OK is zero. Each front end maps them to its codes. */
@@ -118,19 +131,21 @@ struct lease_request {
 	uint16_t int_port;
 	uint16_t ext_port;        /* wanted; 0: none in particular */
 	uint32_t lifetime;        /* seconds as asked; the core clamps it */
-	uint32_t index;           /* of LEASE_OP_GET_INDEX */
+	uint32_t index;           /* of LEASE_OP_GET_INDEX, _GET_NEXT and _PIN_* */
 	struct in6_addr client;   /* the host that asks, by its packet's source */
 	struct in6_addr internal; /* the host that the port leads to */
 	struct in6_addr
-		remote;     /* only this prefix may come in; with length 0 everybody */
-	uint8_t remote_len; /* 0-128, of the 128 bits */
-	uint8_t n_filters;  /* to be added to those of the lease */
+		remote;       /* only this prefix may come in; with length 0 everybody */
+	uint8_t remote_len;   /* 0-128, of the 128 bits */
+	uint8_t n_filters;    /* to be added to those of the lease */
+	uint16_t remote_port; /* of pinholes: only from this port; 0: from any */
+	uint16_t last_port;   /* of LEASE_OP_UNMAP_RANGE and _GET_NEXT */
 	uint8_t zero[2];
 	uint8_t nonce[PCP_NONCE_LEN];
 	struct lease_filter filters[LEASE_FILTERS_MAX];
 	char description[RECORD_DESCRIPTION]; /* NUL-terminated, at most 128 bytes */
 };
-static_assert(sizeof(struct lease_request) == 296, "lease_request has no hidden padding");
+static_assert(sizeof(struct lease_request) == 300, "lease_request has no hidden padding");
 
 struct lease_reply {
 	uint32_t tag;
@@ -147,11 +162,14 @@ struct lease_reply {
 	struct in6_addr remote;
 	uint8_t remote_len;
 	uint8_t claims; /* bits 1 << enum lease_by */
+	uint16_t remote_port;
+	uint32_t packets; /* of LEASE_OP_PIN_GET: that came through it, modulo 2^32 */
+	uint16_t number;  /* of a pinhole that UPnP claims; else 0 */
 	uint8_t zero[2];
 	uint8_t nonce[PCP_NONCE_LEN]; /* with LEASE_NONCE */
 	char description[RECORD_DESCRIPTION];
 };
-static_assert(sizeof(struct lease_reply) == 216, "lease_reply has no hidden padding");
+static_assert(sizeof(struct lease_reply) == 224, "lease_reply has no hidden padding");
 
 struct record_prefix {
 	struct in6_addr addr; /* the router's own address */
@@ -199,10 +217,13 @@ struct record_state {
 	uint64_t tx_bits_per_s;
 	uint32_t update_id; /* UPnP SystemUpdateID */
 	uint32_t entries;   /* leases that listings show */
-	uint8_t wan_up;     /* link up and an IPv4 address there */
+	/* How long the kernel remembers a silent flow, seconds; 0: unknown. */
+	uint32_t tcp_idle_s;
+	uint32_t udp_idle_s;
+	uint8_t wan_up; /* link up and an IPv4 address there */
 	uint8_t zero[7];
 };
-static_assert(sizeof(struct record_state) == 96, "record_state has no hidden padding");
+static_assert(sizeof(struct record_state) == 104, "record_state has no hidden padding");
 
 /* The size of one record of a kind; 0 for kinds without records or unknown ones. */
 size_t record_size(enum record_kind kind);

@@ -45,6 +45,7 @@ static void keys_add(struct keys *k, const struct lease *l)
 		.ext_port = l->ext_port,
 		.remote = l->remote,
 		.remote_len = l->remote_len,
+		.remote_port = l->remote_port,
 		.internal = lease_is_pinhole(l) ? l->internal
 						: (struct in6_addr)IN6ADDR_ANY_INIT,
 	};
@@ -136,6 +137,8 @@ static json_t *lease_json(const struct lease *l, uint64_t now_ms)
 	/* clang-format on */
 	if (o && l->n_filters)
 		json_object_set_new(o, "filters", filters_json(l));
+	if (o && l->remote_port)
+		json_object_set_new(o, "remote_port", json_integer(l->remote_port));
 	if (o && lease_is_pinhole(l))
 		json_object_set_new(o, "family", json_string("ipv6"));
 	return o;

@@ -27,6 +27,7 @@ struct control_key {
 	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP */
 	uint8_t remote_len;
 	uint16_t ext_port;
+	uint16_t remote_port;
 	struct in6_addr remote;
 	struct in6_addr internal; /* of a pinhole, an IPv6 lease; else :: */
 };

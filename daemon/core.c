@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -149,6 +150,12 @@ int core_remove_table(void)
 	return err;
 }
 
+/* The sandbox opens no more files. Without conntrack there is nothing to know. */
+static int core_open_timeout(const char *path)
+{
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 struct core *core_new(const struct options *o)
 {
 	struct core *c = calloc(1, sizeof(*c));
@@ -159,6 +166,7 @@ struct core *core_new(const struct options *o)
 		return NULL;
 	}
 	c->options = o;
+	c->tcp_idle = c->udp_idle = -1;
 	c->started_ms = clock_ms();
 	if (core_find_worker(c) || core_read_config(c) ||
 	    core_open_firewall(o->assume_kernel_61, &c->firewall)) {
@@ -178,6 +186,10 @@ struct core *core_new(const struct options *o)
 		core_free(c);
 		return NULL;
 	}
+	c->tcp_idle = core_open_timeout(
+		"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established");
+	c->udp_idle =
+		core_open_timeout("/proc/sys/net/netfilter/nf_conntrack_udp_timeout");
 	topology_init(&c->topology, &c->config);
 	return c;
 }
@@ -279,6 +291,10 @@ void core_free(struct core *c)
 		event_free(c->state_due);
 	if (c->base)
 		event_base_free(c->base);
+	if (c->tcp_idle >= 0)
+		close(c->tcp_idle);
+	if (c->udp_idle >= 0)
+		close(c->udp_idle);
 	links_close(c->links);
 	sockets_close(c->sockets);
 	firewall_close(c->firewall);

@@ -81,7 +81,7 @@ static const struct lease *core_find_lease(void *arg, const struct control_key *
 		return registry_find(book, key->protocol, key->ext_port, &key->remote,
 				     key->remote_len);
 	return registry_find_pinhole(book, key->protocol, &key->internal, key->ext_port,
-				     &key->remote, key->remote_len);
+				     &key->remote, key->remote_len, key->remote_port);
 }
 
 static void core_end_lease(void *arg, const struct control_key *key,

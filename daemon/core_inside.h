@@ -45,6 +45,8 @@ struct core {
 	struct event *links_readable;
 	struct event *terminate;
 	struct event *state_due;
+	int tcp_idle; /* files of the kernel's conntrack timeouts, or -1 */
+	int udp_idle;
 	pid_t parent_pid;
 	uint64_t started_ms;
 	uint64_t epoch_ms;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <event2/event.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,6 +11,16 @@
 #include "daemon/listen.h"
 
 #define STATE_DELAY_MS 50 /* changes of the listing reach the workers gathered */
+
+/* Seconds, as they are now; 0: unknown. */
+static uint32_t core_timeout(int fd)
+{
+	char text[16] = "";
+	ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+	unsigned long seconds = n > 0 ? strtoul(text, NULL, 10) : 0;
+
+	return seconds > UINT32_MAX ? UINT32_MAX : (uint32_t)seconds;
+}
 
 static void core_state(void *arg, struct record_state *s)
 {
@@ -28,6 +39,8 @@ static void core_state(void *arg, struct record_state *s)
 		.tx_packets = n.tx_packets,
 		.update_id = ledger_update_id(c->ledger),
 		.entries = (uint32_t)registry_listed(ledger_book(c->ledger)),
+		.tcp_idle_s = core_timeout(c->tcp_idle),
+		.udp_idle_s = core_timeout(c->udp_idle),
 		.wan_up = c->topology.wan_up,
 	};
 }

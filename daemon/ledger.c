@@ -291,6 +291,25 @@ static int ledger_question(struct ledger *l, int lan, const struct lease_request
 	return registry_ask(l->book, lan, req, clock_ms(), req->tag, reply, &l->changes);
 }
 
+/* What only the kernel knows of the lease that is read. */
+static void ledger_count(struct ledger *l, const struct lease_request *req,
+			 struct lease_reply *reply)
+{
+	const struct lease *lease;
+	uint64_t packets = 0;
+	int err;
+
+	if (req->op != LEASE_OP_PIN_GET || reply->reason)
+		return;
+	lease = registry_find_pinhole(l->book, reply->protocol, &reply->internal,
+				      reply->int_port, &reply->remote, reply->remote_len,
+				      reply->remote_port);
+	err = lease ? firewall_packets(l->fw, lease, &packets) : -ENOENT;
+	if (err)
+		reply->reason = err == -ENOENT ? LEASE_NOT_FOUND : LEASE_KERNEL;
+	reply->packets = (uint32_t)packets;
+}
+
 void ledger_ask(struct ledger *l, uint64_t to, int lan, const struct lease_request *req)
 {
 	struct lease_reply reply = {0};
@@ -315,6 +334,7 @@ void ledger_ask(struct ledger *l, uint64_t to, int lan, const struct lease_reque
 	}
 	if (err)
 		refuse(&reply, req, LEASE_KERNEL);
+	ledger_count(l, req, &reply);
 	reply.tag = req->tag;
 	if (reply.reason)
 		log_refusal(req, &reply);

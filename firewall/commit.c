@@ -59,6 +59,7 @@ struct staged {
 	bool moves; /* to another map: its former elements go in a transaction of their own */
 	bool late; /* the twin comes from a lease whose step stands further on */
 	uint8_t userdata_len;
+	uint64_t packets;    /* of a pinhole: those that its former element has counted */
 	size_t userdata;     /* offset */
 	uint64_t timeout_ms; /* 0: for good */
 	uint64_t until_ms;   /* the same as a time */
@@ -203,6 +204,12 @@ static int stage_keys(struct firewall *fw, const struct lease *l, size_t at)
 	return (int)n;
 }
 
+/* Is the element kept and only added again? */
+static bool keeps(const struct firewall *fw, const struct staged *s, unsigned int object)
+{
+	return s->renews[object] && fw->in_place && !s->force[object];
+}
+
 int firewall_stage(struct firewall *fw, const struct lease_change *step, uint64_t now_ms)
 {
 	const struct lease *before = &step->before, *after = &step->after;
@@ -229,6 +236,9 @@ int firewall_stage(struct firewall *fw, const struct lease_change *step, uint64_
 		stage_after(fw, s, after, now_ms);
 	if (step->had && step->has)
 		stage_match(fw, s, before);
+	/* One that is not renewed where it stands begins to count anew. */
+	if (s->pinhole && step->had && step->has && !keeps(fw, s, OBJECT_LEASE))
+		firewall_packets(fw, before, &s->packets);
 	fw->n_keys = s->after + s->n_after;
 	fw->userdata_len += s->userdata_len;
 	fw->n_staged++;
@@ -286,12 +296,6 @@ static void put_add(struct firewall *fw, size_t step, unsigned int object,
 	    in_place ? NLM_F_CREATE : NLM_F_CREATE | NLM_F_EXCL, e);
 }
 
-/* Is the element kept and only added again? */
-static bool keeps(const struct firewall *fw, const struct staged *s, unsigned int object)
-{
-	return s->renews[object] && fw->in_place && !s->force[object];
-}
-
 static struct kernel_element element_of(const struct element_key *key)
 {
 	struct kernel_element e = {.key = key->from, .key_len = key->len};
@@ -343,6 +347,8 @@ static void build_adds(struct firewall *fw, size_t step)
 			e.data_len = ELEMENT_DEST;
 		}
 		e.timeout_ms = s->timeout_ms;
+		e.counted = s->pinhole;
+		e.packets = i ? 0 : s->packets;
 		e.userdata = fw->userdata + s->userdata;
 		e.userdata_len = s->userdata_len;
 		put_add(fw, step, OBJECT_LEASE + i, element_map_name(key->map), &e,

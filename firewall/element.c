@@ -14,7 +14,8 @@
 #define TLV_COMMENT 0
 #define TLV_HEAD 2
 #define BODY_FIXED (5 + 8) /* up to created_ms */
-#define BODY_MAX (BODY_FIXED + 8 * LEASE_BY_END + PCP_NONCE_LEN + LEASE_DESCRIPTION_MAX)
+#define BODY_MAX                                                                         \
+	(BODY_FIXED + 8 * LEASE_BY_END + PCP_NONCE_LEN + 2 + LEASE_DESCRIPTION_MAX)
 
 /* With everything in it there is still room for a short comment and its NUL. */
 static_assert(BODY_MAX + 2 * TLV_HEAD + 16 <= ELEMENT_USERDATA_MAX,
@@ -114,7 +115,8 @@ static struct lease_filter element_from(const struct lease *l, size_t i)
 {
 	if (i < l->n_filters)
 		return l->filters[i];
-	return (struct lease_filter){.addr = l->remote, .len = l->remote_len};
+	return (struct lease_filter){
+		.addr = l->remote, .len = l->remote_len, .port = l->remote_port};
 }
 
 size_t element_count(const struct lease *l)
@@ -160,7 +162,8 @@ static int lease_key(const struct lease *l, size_t i, bool from, struct element_
 {
 	struct lease_filter f = element_from(l, i);
 
-	if (from && (!addr_is_v4(&f.addr) || f.len < V4_MAPPED || f.len > 128))
+	if (from &&
+	    (!addr_is_v4(&f.addr) || f.len < V4_MAPPED || f.len > 128 || l->remote_port))
 		return -EAFNOSUPPORT;
 	if (from) {
 		key->map = l->enabled ? ELEMENT_LEASES_FROM : ELEMENT_DISABLED_FROM;
@@ -177,7 +180,7 @@ static int lease_key(const struct lease *l, size_t i, bool from, struct element_
 
 int element_key_of(const struct lease *l, size_t i, struct element_key *key)
 {
-	bool from = l->remote_len || l->n_filters;
+	bool from = lease_has_remote(l) || l->n_filters;
 
 	if (l->protocol != IPPROTO_TCP && l->protocol != IPPROTO_UDP)
 		return -EINVAL;
@@ -323,6 +326,8 @@ static void write_body(struct wire_out *w, const struct lease *l, uint8_t flags)
 			put_u64(w, l->until_ms[by]);
 	if (flags & ELEMENT_NONCE)
 		wire_put(w, l->nonce, sizeof(l->nonce));
+	if (flags & ELEMENT_NUMBER)
+		wire_put_u16(w, l->number);
 	if (flags & ELEMENT_DESCRIPTION)
 		wire_put(w, l->description,
 			 strnlen(l->description, LEASE_DESCRIPTION_MAX));
@@ -341,6 +346,7 @@ size_t element_userdata(const struct lease *l, uint8_t buf[ELEMENT_USERDATA_MAX]
 				  (l->twin ? ELEMENT_TWIN : 0) |
 				  (l->has_nonce ? ELEMENT_NONCE : 0) |
 				  (l->n_filters ? ELEMENT_FILTERED : 0) |
+				  (l->number ? ELEMENT_NUMBER : 0) |
 				  (clock_is_kernels(l) ? ELEMENT_CLOCK : 0));
 	struct wire_out out = wire_to(buf, ELEMENT_USERDATA_MAX);
 	char comment[ELEMENT_COMMENT_MAX + 1];
@@ -455,13 +461,16 @@ static int read_body(struct lease *l, const struct tlvs *t)
 		return -EBADMSG;
 	if ((flags & ELEMENT_TWIN) && lease_is_pinhole(l))
 		return -EBADMSG;
+	if ((flags & ELEMENT_NUMBER) && !lease_is_pinhole(l))
+		return -EBADMSG;
 	if ((flags & ELEMENT_FILTERED) && !l->n_filters)
 		return -EBADMSG;
 	if (!(flags & ELEMENT_FILTERED) && l->n_filters) {
-		if (l->filters[0].port) /* remotes have no port */
-			return -ENOENT;
+		if (l->filters[0].port && !lease_is_pinhole(l))
+			return -ENOENT; /* such remotes have no port */
 		l->remote = l->filters[0].addr;
 		l->remote_len = l->filters[0].len;
+		l->remote_port = l->filters[0].port;
 		l->n_filters = 0;
 		memset(l->filters, 0, sizeof(l->filters));
 	}
@@ -470,6 +479,10 @@ static int read_body(struct lease *l, const struct tlvs *t)
 	read_times(l, &w, flags);
 	if (l->has_nonce)
 		wire_copy(&w, l->nonce, sizeof(l->nonce));
+	if (flags & ELEMENT_NUMBER)
+		l->number = wire_u16(&w);
+	if (!(flags & ELEMENT_NUMBER) == (l->number != 0))
+		return -EBADMSG;
 	if (flags & ELEMENT_DESCRIPTION)
 		return read_description(l, &w);
 	return w.bad || wire_left(&w) ? -EBADMSG : read_comment(l, t);
@@ -487,7 +500,8 @@ static int read_from(struct lease *l, const struct element_key *key, size_t addr
 	memcpy(&from.s6_addr[16 - addr_len], key->from, addr_len);
 	memcpy(&to.s6_addr[16 - addr_len], key->to, addr_len);
 	if (get_prefix(&from, &to, &f->len) || (first ? last != first : last != 0xffff) ||
-	    (addr_len == 16 && (!f->len || (addr_is_v4(&from) && f->len >= V4_MAPPED))))
+	    (addr_len == 16 &&
+	     ((!f->len && !first) || (addr_is_v4(&from) && f->len >= V4_MAPPED))))
 		return -ENOENT;
 	f->addr = from;
 	f->port = first;

@@ -8,7 +8,7 @@
  *
  *	u8 version, u8 flags, u8 origin, u8 claims, u8 until_gone, u64 created_ms,
  *	u64 until_ms of each claim in order of bits (not with ELEMENT_CLOCK),
- *	12 bytes nonce (with ELEMENT_NONCE),
+ *	12 bytes nonce (with ELEMENT_NONCE), u16 number (with ELEMENT_NUMBER),
  *	the description (with ELEMENT_DESCRIPTION, else it is in the comment as it was sent)
  *
  * A lease with filters has one element for each, all with the same userdata, in which
@@ -34,7 +34,8 @@ enum element_flag {
 	ELEMENT_CLOCK = 8, /* one claim, whose end is the element's own timeout */
 	ELEMENT_DESCRIPTION = 16,
 	ELEMENT_FILTERED = 32,
-	ELEMENT_FLAGS = 63,
+	ELEMENT_NUMBER = 64, /* of a pinhole */
+	ELEMENT_FLAGS = 127,
 };
 
 /* A lease is in exactly one of these maps. */

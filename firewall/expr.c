@@ -299,6 +299,15 @@ void expr_ct_established(struct expr *e)
 	ct_state(e, NF_CT_STATE_BIT(IP_CT_ESTABLISHED));
 }
 
+void expr_ct_mark_has(struct expr *e, uint32_t bits)
+{
+	static const uint32_t zero;
+
+	ct(e, NFT_CT_MARK, 0);
+	bitwise(e, bits, 0);
+	cmp(e, NFT_CMP_NEQ, &zero, sizeof(zero));
+}
+
 void expr_ct_status(struct expr *e, uint32_t bits, bool is)
 {
 	static const uint32_t zero;

@@ -52,6 +52,7 @@ void expr_ct_daddr_in(struct expr *e, const char *set);
 void expr_ct_status(struct expr *e, uint32_t bits, bool is);
 void expr_ct_new(struct expr *e);
 void expr_ct_established(struct expr *e);
+void expr_ct_mark_has(struct expr *e, uint32_t bits); /* one of them */
 void expr_ct_reply(struct expr *e);
 void expr_dport_is(struct expr *e, uint16_t port);
 void expr_dport_in(struct expr *e, const char *set);

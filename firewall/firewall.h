@@ -119,5 +119,9 @@ int firewall_claimed(struct firewall *fw, uint8_t protocol, uint16_t port,
 int firewall_claims(struct firewall *fw, uint8_t protocol, uint16_t port,
 		    struct in_addr internal);
 
+/* How many packets have come in through a pinhole, its renewals included. -ENOENT: it is not
+ * there; -EAFNOSUPPORT: no pinhole. One question to the kernel for each of its elements. */
+int firewall_packets(struct firewall *fw, const struct lease *l, uint64_t *packets);
+
 /* How many elements the kernel lists in a set or map of the table; -errno. Slow: dumps. */
 long firewall_count(struct firewall *fw, const char *set);

@@ -83,6 +83,17 @@ static void put_value(struct nlmsghdr *nlh, uint16_t type, const void *data, siz
 	mnl_attr_nest_end(nlh, nest);
 }
 
+static void put_counter(struct nlmsghdr *nlh, uint64_t packets)
+{
+	struct nlattr *expr = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_EXPR), *data;
+
+	mnl_attr_put_strz(nlh, NFTA_EXPR_NAME, "counter");
+	data = mnl_attr_nest_start(nlh, NFTA_EXPR_DATA);
+	mnl_attr_put_u64(nlh, NFTA_COUNTER_PACKETS, htobe64(packets));
+	mnl_attr_nest_end(nlh, data);
+	mnl_attr_nest_end(nlh, expr);
+}
+
 void elements_put(struct nlmsghdr *nlh, const struct kernel_element *e)
 {
 	struct nlattr *nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
@@ -98,6 +109,8 @@ void elements_put(struct nlmsghdr *nlh, const struct kernel_element *e)
 		put_value(nlh, NFTA_SET_ELEM_DATA, e->data, e->data_len);
 	if (e->userdata_len)
 		mnl_attr_put(nlh, NFTA_SET_ELEM_USERDATA, e->userdata_len, e->userdata);
+	if (e->counted)
+		put_counter(nlh, e->packets);
 	mnl_attr_nest_end(nlh, nest);
 }
 
@@ -184,6 +197,35 @@ static uint64_t get_u64(const struct nlattr *attr)
 	return be64toh(be);
 }
 
+/* The attribute of that type in a nest, or NULL. */
+static const struct nlattr *get_nested(const struct nlattr *nest, uint16_t type)
+{
+	const struct nlattr *attr;
+
+	if (!nest)
+		return NULL;
+	for_each_nested(attr, nest)
+	{
+		if (mnl_attr_get_type(attr) == type)
+			return attr;
+	}
+	return NULL;
+}
+
+/* The packets of an element's own expression, which is a counter or none of ours. */
+static uint64_t get_packets(const struct nlattr *expr)
+{
+	static const char counter[] = "counter";
+	const struct nlattr *name = get_nested(expr, NFTA_EXPR_NAME);
+	const struct nlattr *data = get_nested(expr, NFTA_EXPR_DATA);
+	const struct nlattr *packets = get_nested(data, NFTA_COUNTER_PACKETS);
+
+	if (!name || !packets || mnl_attr_get_payload_len(name) != sizeof(counter) ||
+	    memcmp(mnl_attr_get_payload(name), counter, sizeof(counter)) != 0)
+		return 0;
+	return get_u64(packets);
+}
+
 struct dump {
 	dumped_cb each;
 	void *arg;
@@ -215,6 +257,7 @@ static int dump_element(const struct dump *dump, const struct nlattr *nest)
 		d.left_ms = get_u64(a[NFTA_SET_ELEM_EXPIRATION]);
 		d.timed = true;
 	}
+	d.packets = get_packets(a[NFTA_SET_ELEM_EXPR]);
 	return dump->each(dump->arg, &d);
 }
 
@@ -310,6 +353,31 @@ static int element_there(struct firewall *fw, const char *set, const void *key,
 	*there = false;
 	err = element_get(fw, set, key, key_len, note_there, there);
 	return err == -ENOENT ? 0 : err;
+}
+
+static int add_packets(void *arg, const struct dumped *d)
+{
+	uint64_t *packets = arg;
+
+	*packets += d->packets;
+	return 0;
+}
+
+int firewall_packets(struct firewall *fw, const struct lease *l, uint64_t *packets)
+{
+	*packets = 0;
+	for (size_t i = 0; i < element_count(l); i++) {
+		struct element_key key;
+		int err = lease_is_pinhole(l) ? element_key_of(l, i, &key)
+					      : -EAFNOSUPPORT;
+
+		if (!err)
+			err = element_get(fw, element_map_name(key.map), key.from,
+					  key.len, add_packets, packets);
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 /* The key of `mine`; its beginning is that of `taken`. */

@@ -56,6 +56,8 @@ struct kernel_element {
 	const void *userdata;
 	uint64_t timeout_ms; /* 0: none, the element stays for good */
 	uint32_t flags;      /* NFT_SET_ELEM_* */
+	uint64_t packets;    /* where its counter begins */
+	bool counted;        /* it has a counter */
 	uint8_t key_len;
 	uint8_t data_len;
 	uint8_t userdata_len;
@@ -83,6 +85,7 @@ struct dumped {
 	uint16_t userdata_len;
 	bool timed;
 	uint64_t left_ms; /* when timed */
+	uint64_t packets; /* of its counter; 0: it has none */
 };
 typedef int (*dumped_cb)(void *arg, const struct dumped *d);
 

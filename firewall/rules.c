@@ -325,16 +325,12 @@ static void fill_out(struct rules *r)
 	end(r);
 }
 
-/* A mark is all that another chain can see of a pinhole; to accept here would save nothing
- * from a drop there. Once a flow, as the mark stays with it. */
-static void forward_mark(struct rules *r, bool restricted)
+/* Looks a packet from outside up in one of the two sets; that counts it there. */
+static void forward_pinhole(struct rules *r, bool restricted)
 {
-	struct expr *e = begin(r, "forward");
+	struct expr *e = &r->e;
 	unsigned int at = 0;
 
-	expr_ifname(e, EXPR_IIFNAME, "wan");
-	expr_nfproto_ipv6(e);
-	expr_ct_new(e);
 	tcp_udp(r, true);
 	if (restricted) {
 		expr_saddr6(e, 0);
@@ -345,12 +341,39 @@ static void forward_mark(struct rules *r, bool restricted)
 	expr_l4proto(e, at + 4);
 	expr_port(e, EXPR_DPORT, at + 5);
 	expr_in_set(e, restricted ? "pin6_from" : "pin6", 0);
+}
+
+/* The packets of a flow that has the mark, for their number; other flows are spared it. */
+static void forward_count(struct rules *r, bool restricted)
+{
+	struct expr *e = begin(r, "forward");
+
+	expr_ifname(e, EXPR_IIFNAME, "wan");
+	expr_nfproto_ipv6(e);
+	expr_ct_mark_has(e, FIREWALL_PINHOLE_MARK);
+	forward_pinhole(r, restricted);
+	expr_return(e);
+	end(r);
+}
+
+/* A mark is all that another chain can see of a pinhole; to accept here would save nothing
+ * from a drop there. Once a flow, as the mark stays with it. */
+static void forward_mark(struct rules *r, bool restricted)
+{
+	struct expr *e = begin(r, "forward");
+
+	expr_ifname(e, EXPR_IIFNAME, "wan");
+	expr_nfproto_ipv6(e);
+	expr_ct_new(e);
+	forward_pinhole(r, restricted);
 	expr_ct_mark_or(e, FIREWALL_PINHOLE_MARK);
 	end(r);
 }
 
 static void fill_forward(struct rules *r)
 {
+	forward_count(r, true);
+	forward_count(r, false);
 	forward_mark(r, true);
 	forward_mark(r, false);
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One request, from policy to steps. The order of questions is that of the design: host,
- * third party, protocol, access, reserved, in use, quota, rate, and then the port.
+ * third party, protocol, access, reserved, in use, quota, rate, and then the port. What is
+ * done with leases that are there: unmap.c, lookup.c, numbered.c.
  */
+#include "lease/ask.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "base/addr.h"
-#include "lease/book.h"
 #include "lease/claims.h"
 #include "lease/filters.h"
 #include "lease/policy.h"
@@ -15,48 +17,6 @@
 
 /* How many leases of one inside port are looked at for the one that is meant. */
 #define RING_LOOK 64
-
-struct ask {
-	struct registry *r;
-	const struct lease_request *req;
-	struct in6_addr remote; /* of the request, in its only form */
-	uint8_t remote_len;
-	bool privileged;
-	bool pinhole; /* about an IPv6 host */
-	bool over;    /* the host asks too often */
-	uint32_t host;
-	uint32_t who;
-	struct lease_reply *reply;
-	struct lease_changes *out;
-};
-
-static int refuse(const struct ask *a, enum lease_reason reason)
-{
-	a->reply->reason = (uint8_t)reason;
-	return 0;
-}
-
-static struct lease *lease_of(const struct ask *a, uint32_t id)
-{
-	return &table_node(&a->r->table, id)->lease;
-}
-
-static uint32_t ring_next(const struct ask *a, uint32_t id)
-{
-	return table_node(&a->r->table, id)->ring_next;
-}
-
-static uint32_t ask_ring(const struct ask *a)
-{
-	return table_ring(&a->r->table, a->req->protocol, &a->req->internal,
-			  a->req->int_port);
-}
-
-static bool ask_inside_pending(const struct ask *a)
-{
-	return pending_has(&a->r->pending, a->req->protocol, &a->req->internal,
-			   a->req->int_port);
-}
 
 /* These may give a lease another inside port, or a second external port to an inside port. */
 static bool ask_overwrites(const struct ask *a)
@@ -73,7 +33,7 @@ static bool ask_other_port(const struct ask *a, const struct lease *l)
 }
 
 /* Tells the asker of a lease. The nonce is for PCP only: it is what guards the lease. */
-static int answer(const struct ask *a, const struct lease *l, uint32_t seconds)
+int ask_answer(const struct ask *a, const struct lease *l, uint32_t seconds)
 {
 	struct lease_reply *reply = a->reply;
 
@@ -87,7 +47,9 @@ static int answer(const struct ask *a, const struct lease *l, uint32_t seconds)
 	reply->internal = l->internal;
 	reply->remote = l->remote;
 	reply->remote_len = l->remote_len;
+	reply->remote_port = l->remote_port;
 	reply->claims = l->claims;
+	reply->number = l->number;
 	if (l->has_nonce && a->req->by == LEASE_BY_PCP) {
 		reply->flags |= LEASE_NONCE;
 		memcpy(reply->nonce, l->nonce, sizeof(reply->nonce));
@@ -100,7 +62,7 @@ static int answer(const struct ask *a, const struct lease *l, uint32_t seconds)
 
 /* RFC 6887 section 11.3: the PCP claim of another nonce is not to be touched. NAT-PMP and
  * UPnP claims have none, so the first nonce that comes is adopted. */
-static bool ask_nonce_differs(const struct ask *a, const struct lease *l)
+bool ask_nonce_differs(const struct ask *a, const struct lease *l)
 {
 	if (a->r->policy->nonce_same_source &&
 	    addr_equal(&a->req->client, &a->req->internal))
@@ -110,10 +72,10 @@ static bool ask_nonce_differs(const struct ask *a, const struct lease *l)
 	       memcmp(l->nonce, a->req->nonce, sizeof(l->nonce)) != 0;
 }
 
-static int refuse_nonce(const struct ask *a, const struct lease *l)
+int ask_refuse_nonce(const struct ask *a, const struct lease *l)
 {
 	a->reply->lifetime = claim_left(l->until_ms[LEASE_BY_PCP], a->r->now_ms);
-	return refuse(a, LEASE_NONCE_MISMATCH);
+	return ask_refuse(a, LEASE_NONCE_MISMATCH);
 }
 
 /*
@@ -125,14 +87,15 @@ static int map_static(const struct ask *a, const struct lease *l)
 	bool other = (a->req->flags & LEASE_EXACT) && a->req->ext_port != l->ext_port;
 
 	if (ask_overwrites(a))
-		return refuse(a, LEASE_STATIC);
+		return ask_refuse(a, LEASE_STATIC);
 	if (other)
-		return refuse(a, LEASE_TAKEN);
+		return ask_refuse(a, LEASE_TAKEN);
 	if (a->over)
-		return refuse(a, LEASE_RATE);
-	return answer(a, l,
-		      a->req->by == LEASE_BY_PCP ? CLAIM_FOREVER
-						 : claim_granted(a->r->policy, a->req));
+		return ask_refuse(a, LEASE_RATE);
+	return ask_answer(a, l,
+			  a->req->by == LEASE_BY_PCP
+				  ? CLAIM_FOREVER
+				  : claim_granted(a->r->policy, a->req));
 }
 
 /*
@@ -182,37 +145,48 @@ static enum lease_reason map_filters(const struct ask *a, struct lease *l)
 	return reason;
 }
 
-static int map_renew(const struct ask *a, uint32_t id)
+/* UPnP names its pinholes by number. */
+static enum lease_reason map_number(const struct ask *a, struct lease *l)
 {
-	struct lease l = *lease_of(a, id);
+	if (!a->pinhole || a->req->by != LEASE_BY_UPNP || l->number)
+		return LEASE_OK;
+	l->number = table_number_new(&a->r->table);
+	return l->number ? LEASE_OK : LEASE_QUOTA_TABLE;
+}
+
+int ask_renew(const struct ask *a, uint32_t id)
+{
+	struct lease l = *ask_lease(a, id);
 	uint32_t seconds = claim_granted(a->r->policy, a->req);
 	enum lease_reason reason = LEASE_OK;
 
 	if (claim_has(&l, LEASE_BY_STATIC) && a->req->by != LEASE_BY_STATIC)
 		return map_static(a, &l);
 	if (ask_nonce_differs(a, &l))
-		return refuse_nonce(a, &l);
+		return ask_refuse_nonce(a, &l);
 	if ((!ask_overwrites(a) || a->pinhole) && ask_other_port(a, &l))
-		return refuse(a, LEASE_TAKEN);
+		return ask_refuse(a, LEASE_TAKEN);
 	if (map_filtered_for_others(a, &l))
-		return refuse(a, LEASE_TAKEN);
+		return ask_refuse(a, LEASE_TAKEN);
 	if (l.int_port != a->req->int_port)
 		reason = map_move(a, &l);
 	if (!reason)
 		reason = map_filters(a, &l);
 	if (!reason && a->over)
 		reason = LEASE_RATE;
+	if (!reason)
+		reason = map_number(a, &l);
 	if (reason)
-		return refuse(a, reason);
+		return ask_refuse(a, reason);
 	if (book_pending(a->r, id))
 		return -EAGAIN;
 	claim_put(&l, a->req, seconds, a->r->now_ms);
-	if (memcmp(&l, lease_of(a, id), sizeof(l)) == 0)
-		return answer(a, &l, seconds); /* said twice within a millisecond */
+	if (memcmp(&l, ask_lease(a, id), sizeof(l)) == 0)
+		return ask_answer(a, &l, seconds); /* said twice within a millisecond */
 	if (book_reserve(a->r, a->out, BOOK_STEPS))
 		return -ENOMEM;
 	book_change(a->r, id, &l, a->who, a->out);
-	return answer(a, &l, seconds);
+	return ask_answer(a, &l, seconds);
 }
 
 /*
@@ -229,17 +203,18 @@ static uint32_t map_existing(const struct ask *a)
 					    a->req->ext_port, &a->remote, a->remote_len);
 
 		if (named && table_node(&a->r->table, named)->host == a->host &&
-		    lease_of(a, named)->int_port == a->req->int_port &&
-		    !map_filtered_for_others(a, lease_of(a, named)))
+		    ask_lease(a, named)->int_port == a->req->int_port &&
+		    !map_filtered_for_others(a, ask_lease(a, named)))
 			return named;
 	}
 	for (int i = 0; id && i < RING_LOOK; i++) {
-		const struct lease *l = lease_of(a, id);
+		const struct lease *l = ask_lease(a, id);
 
 		if (l->remote_len == a->remote_len &&
+		    l->remote_port == a->req->remote_port &&
 		    addr_equal(&l->remote, &a->remote) && !map_filtered_for_others(a, l))
 			return id;
-		id = ring_next(a, id) == head ? 0 : ring_next(a, id);
+		id = ask_ring_next(a, id) == head ? 0 : ask_ring_next(a, id);
 	}
 	return 0;
 }
@@ -311,9 +286,9 @@ static int map_port(const struct ask *a, struct lease *l, enum lease_reason *rea
 		return 0;
 	}
 	/* That inside port is open to other remotes: by the same port. */
-	if (head && !table_find(&a->r->table, l->protocol, lease_of(a, head)->ext_port,
+	if (head && !table_find(&a->r->table, l->protocol, ask_lease(a, head)->ext_port,
 				&a->remote, a->remote_len)) {
-		l->ext_port = lease_of(a, head)->ext_port;
+		l->ext_port = ask_lease(a, head)->ext_port;
 		if (book_port_pending(a->r, l->protocol, l->ext_port))
 			return -EAGAIN;
 		*reason = restrict_port(a->r, a->host, l);
@@ -332,6 +307,7 @@ static int map_new(const struct ask *a)
 	struct lease l = {
 		.protocol = a->req->protocol,
 		.remote_len = a->remote_len,
+		.remote_port = a->req->remote_port,
 		.remote = a->remote,
 		.int_port = a->req->int_port,
 		.internal = a->req->internal,
@@ -345,31 +321,33 @@ static int map_new(const struct ask *a)
 	if (!reason)
 		reason = map_policy(a, &l);
 	if (reason)
-		return refuse(a, reason);
+		return ask_refuse(a, reason);
 	claim_put(&l, a->req, seconds, a->r->now_ms);
 	if (map_port(a, &l, &reason))
 		return -EAGAIN;
+	if (!reason)
+		reason = map_number(a, &l);
 	if (reason)
-		return refuse(a, reason);
+		return ask_refuse(a, reason);
 	if (book_reserve(a->r, a->out, 1))
 		return -ENOMEM;
 	id = book_alloc(a->r);
 	if (!id)
 		return -ENOMEM;
 	book_grant(a->r, id, &l, a->host, a->who, a->out);
-	return answer(a, &l, seconds);
+	return ask_answer(a, &l, seconds);
 }
 
 /* The lease whose key a request names, by an external port or as a pinhole. */
-static uint32_t ask_named(const struct ask *a)
+uint32_t ask_named(const struct ask *a)
 {
 	const struct lease_request *req = a->req;
 
-	return a->pinhole
-		       ? table_find_pinhole(&a->r->table, req->protocol, &req->internal,
-					    req->int_port, &a->remote, a->remote_len)
-		       : table_find(&a->r->table, req->protocol, req->ext_port,
-				    &a->remote, a->remote_len);
+	return a->pinhole ? table_find_pinhole(&a->r->table, req->protocol,
+					       &req->internal, req->int_port, &a->remote,
+					       a->remote_len, req->remote_port)
+			  : table_find(&a->r->table, req->protocol, req->ext_port,
+				       &a->remote, a->remote_len);
 }
 
 static int ask_map(const struct ask *a)
@@ -377,179 +355,17 @@ static int ask_map(const struct ask *a)
 	uint32_t id;
 
 	if (a->pinhole && (a->req->flags & LEASE_DISABLED))
-		return refuse(a, LEASE_PROTOCOL);
+		return ask_refuse(a, LEASE_PROTOCOL);
 	if (ask_inside_pending(a))
 		return -EAGAIN;
 	if (!ask_overwrites(a)) {
 		id = map_existing(a);
-		return id ? map_renew(a, id) : map_new(a);
+		return id ? ask_renew(a, id) : map_new(a);
 	}
 	id = ask_named(a);
 	if (!id || table_node(&a->r->table, id)->host != a->host)
 		return map_new(a);
-	return book_pending(a->r, id) ? -EAGAIN : map_renew(a, id);
-}
-
-/* ---- UNMAP ---- */
-
-/* The claims that this request takes off: its own; the admin's word ends the lease. */
-static unsigned int unmap_bits(const struct ask *a, const struct lease *l)
-{
-	unsigned int bits = 1U << a->req->by;
-
-	if (a->req->by == LEASE_BY_ADMIN)
-		bits = ~(1U << LEASE_BY_STATIC);
-	return l->claims & bits;
-}
-
-/* Nobody but the configuration ends a static forward, nobody but the admin what is his. */
-static bool unmap_kept(const struct ask *a, const struct lease *l)
-{
-	if (a->req->by == LEASE_BY_STATIC)
-		return false;
-	return claim_has(l, LEASE_BY_STATIC) ||
-	       (a->req->by != LEASE_BY_ADMIN && claim_has(l, LEASE_BY_ADMIN));
-}
-
-/* There is room for its steps. */
-static void unmap_one(const struct ask *a, uint32_t id)
-{
-	struct lease l = *lease_of(a, id);
-	unsigned int bits = unmap_bits(a, &l);
-
-	if (!bits)
-		return;
-	if (bits == l.claims) {
-		book_end(a->r, id, LEASE_END_DELETED, a->who, a->out);
-		return;
-	}
-	claim_drop(&l, bits);
-	claim_settle(&l, a->r->now_ms);
-	book_change(a->r, id, &l, a->who, a->out);
-}
-
-/* Of one inside port. What is not there, or was never claimed, is deleted with success (RFC
- * 6887 section 15.1, RFC 6886 section 3.4). */
-static int ask_unmap(const struct ask *a)
-{
-	enum lease_reason reason = LEASE_OK;
-	uint32_t head = ask_ring(a), id = head;
-	size_t n = 0, touched = 0;
-
-	a->reply->lifetime = 0;
-	if (a->over)
-		return refuse(a, LEASE_RATE);
-	if (ask_inside_pending(a))
-		return -EAGAIN;
-	if (!head)
-		return refuse(a, LEASE_OK);
-	do {
-		const struct lease *l = lease_of(a, id);
-
-		if (ask_nonce_differs(a, l))
-			return refuse_nonce(a, l);
-		if (unmap_bits(a, l) && book_pending(a->r, id))
-			return -EAGAIN;
-		if (unmap_kept(a, l))
-			reason = LEASE_STATIC;
-		touched += unmap_bits(a, l) != 0;
-		n++;
-		id = ring_next(a, id);
-	} while (id != head);
-	if (book_reserve(a->r, a->out, touched * BOOK_STEPS))
-		return -ENOMEM;
-	for (; n; n--) {
-		uint32_t next = ring_next(a, id);
-
-		unmap_one(a, id);
-		id = next;
-	}
-	return refuse(a, reason);
-}
-
-/* Of all inside ports of the host, of one protocol; the others go even if one is kept. */
-static int ask_unmap_all(const struct ask *a)
-{
-	enum lease_reason reason = LEASE_OK;
-	size_t touched = 0;
-	uint32_t id;
-
-	if (a->over)
-		return refuse(a, LEASE_RATE);
-	for (id = hosts_at(&a->r->hosts, a->host)->first; id;
-	     id = table_node(&a->r->table, id)->host_next) {
-		const struct lease *l = lease_of(a, id);
-
-		if (l->protocol != a->req->protocol)
-			continue;
-		if (unmap_kept(a, l))
-			reason = LEASE_STATIC;
-		if (!unmap_bits(a, l))
-			continue;
-		if (book_pending(a->r, id))
-			return -EAGAIN;
-		touched++;
-	}
-	if (book_reserve(a->r, a->out, touched * BOOK_STEPS))
-		return -ENOMEM;
-	for (id = hosts_at(&a->r->hosts, a->host)->first; id;) {
-		uint32_t next = table_node(&a->r->table, id)->host_next;
-
-		if (lease_of(a, id)->protocol == a->req->protocol)
-			unmap_one(a, id);
-		id = next;
-	}
-	return refuse(a, reason);
-}
-
-/*
- * UPnP's delete. A lease of the same host that only PCP or NAT-PMP keep is "not found": it is
- * no UPnP mapping, PCP guards it with a nonce, and clients take 714 as done (libtorrent
- * deletes by both protocols at exit and loses nothing by it).
- */
-static int ask_unmap_port(const struct ask *a)
-{
-	uint32_t id = ask_named(a);
-	const struct lease *l = id ? lease_of(a, id) : NULL;
-
-	if (a->over)
-		return refuse(a, LEASE_RATE);
-	if (!l)
-		return refuse(a, LEASE_NOT_FOUND);
-	if (book_pending(a->r, id))
-		return -EAGAIN;
-	if (!a->privileged && !addr_equal(&l->internal, &a->req->client))
-		return refuse(a, LEASE_NOT_OWNER);
-	if (!unmap_bits(a, l))
-		return refuse(a, unmap_kept(a, l) ? LEASE_STATIC : LEASE_NOT_FOUND);
-	if (book_reserve(a->r, a->out, BOOK_STEPS))
-		return -ENOMEM;
-	answer(a, l, 0);
-	unmap_one(a, id);
-	return 0;
-}
-
-/* ---- GET ---- */
-
-static int ask_get(const struct ask *a)
-{
-	const struct lease_table *t = &a->r->table;
-	uint32_t id = 0;
-
-	if (a->over)
-		return refuse(a, LEASE_RATE);
-	if (a->req->op == LEASE_OP_GET_PORT)
-		id = ask_named(a);
-	else if (a->req->index < t->n_listed)
-		id = t->listing[a->req->index];
-	if (id && table_node(t, id)->pending)
-		return -EAGAIN;
-	/* WANIPConnection:2 2.5.14: no lists of what triggers opened. */
-	if (!id || table_node(t, id)->gone ||
-	    (table_hides(lease_of(a, id)) && !a->privileged))
-		return refuse(a, LEASE_NOT_FOUND);
-	return answer(a, lease_of(a, id),
-		      claim_left(lease_of(a, id)->deadline_ms, a->r->now_ms));
+	return book_pending(a->r, id) ? -EAGAIN : ask_renew(a, id);
 }
 
 /* ---- */
@@ -558,13 +374,17 @@ static int ask_dispatch(struct ask *a)
 {
 	enum lease_reason reason = LEASE_OK;
 	enum lease_op op = a->req->op;
+	bool numbered = op == LEASE_OP_PIN_RENEW || op == LEASE_OP_PIN_END ||
+			op == LEASE_OP_PIN_GET;
 
-	if (op != LEASE_OP_GET_INDEX)
+	if (op != LEASE_OP_GET_INDEX && !numbered)
 		reason = policy_protocol(a->req->protocol);
 	if (!reason)
 		reason = policy_remote(&a->remote, &a->remote_len, a->pinhole);
+	if (!reason && a->req->remote_port && !a->pinhole)
+		reason = LEASE_REMOTE;
 	if (reason)
-		return refuse(a, reason);
+		return ask_refuse(a, reason);
 	switch (op) {
 	case LEASE_OP_MAP:
 		return ask_map(a);
@@ -577,10 +397,18 @@ static int ask_dispatch(struct ask *a)
 	case LEASE_OP_GET_PORT:
 	case LEASE_OP_GET_INDEX:
 		return ask_get(a);
+	case LEASE_OP_UNMAP_RANGE:
+		return ask_unmap_range(a);
+	case LEASE_OP_GET_NEXT:
+		return ask_get_next(a);
+	case LEASE_OP_PIN_RENEW:
+	case LEASE_OP_PIN_END:
+	case LEASE_OP_PIN_GET:
+		return ask_numbered(a);
 	case LEASE_OP_END:
 		break;
 	}
-	return refuse(a, LEASE_PROTOCOL);
+	return ask_refuse(a, LEASE_PROTOCOL);
 }
 
 int registry_ask(struct registry *r, int lan, const struct lease_request *req,
@@ -597,6 +425,8 @@ int registry_ask(struct registry *r, int lan, const struct lease_request *req,
 			.who = who,
 			.reply = reply,
 			.out = out};
+	/* The rest of a list is paid for with its beginning. */
+	bool free = a.privileged || (req->op == LEASE_OP_GET_NEXT && req->index);
 	enum lease_reason reason;
 	uint32_t asker;
 	int err;
@@ -612,25 +442,26 @@ int registry_ask(struct registry *r, int lan, const struct lease_request *req,
 				      .index = req->index,
 				      .internal = req->internal,
 				      .remote = req->remote,
-				      .remote_len = req->remote_len};
+				      .remote_len = req->remote_len,
+				      .remote_port = req->remote_port};
 	reason = policy_host(r->policy, lan, req);
 	if (reason && reason != LEASE_ACCESS && reason != LEASE_THIRD_PARTY)
-		return refuse(&a, reason);
+		return ask_refuse(&a, reason);
 	/* From here on the host is known to be one of ours: its request counts. */
 	asker = a.host = hosts_get(&r->hosts,
 				   a.privileged ? &req->internal : &req->client);
 	if (!asker)
 		return -ENOMEM;
-	if (!a.privileged)
+	if (!free)
 		a.over = !hosts_take(&r->hosts, asker, r->policy->requests_per_second,
 				     r->now_ms);
 	if (reason)
-		return refuse(&a, reason);
+		return ask_refuse(&a, reason);
 	/* A third party asks at its own rate, for a lease of the other's share. */
 	if (policy_owns(req) && !addr_equal(&req->client, &req->internal))
 		a.host = hosts_get(&r->hosts, &req->internal);
 	err = a.host ? ask_dispatch(&a) : -ENOMEM;
-	if (err && !a.privileged && !a.over)
+	if (err && !free && !a.over)
 		hosts_give_back(&r->hosts, asker);
 	return err;
 }

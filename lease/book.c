@@ -139,6 +139,7 @@ static void book_enter(struct registry *r, uint32_t id)
 
 	n->gone = false;
 	table_ring_link(&r->table, id);
+	table_number_set(&r->table, n->lease.number, id);
 	table_list(&r->table, id, table_shows(&n->lease));
 	host_link(r, id);
 	r->table.count++;
@@ -157,6 +158,7 @@ static void book_leave(struct registry *r, uint32_t id)
 
 	n->gone = true;
 	table_ring_unlink(&r->table, id);
+	table_number_set(&r->table, n->lease.number, 0);
 	table_list(&r->table, id, false);
 	host_unlink(r, id);
 	r->table.count--;
@@ -178,7 +180,9 @@ static void book_set(struct registry *r, uint32_t id, const struct lease *l)
 	assert(lease_same_key(&n->lease, l) && n->lease.origin == l->origin);
 	if (moves)
 		table_ring_unlink(&r->table, id);
+	table_number_set(&r->table, n->lease.number, 0);
 	n->lease = *l;
+	table_number_set(&r->table, l->number, id);
 	hosts_at(&r->hosts, n->host)->restricted += more;
 	r->restricted += more;
 	if (moves)

@@ -73,6 +73,8 @@ void claim_drop(struct lease *l, unsigned int bits)
 			l->until_ms[by] = 0;
 	l->claims = (uint8_t)(l->claims & ~bits);
 	l->until_gone = (uint8_t)(l->until_gone & ~bits);
+	if (bits >> LEASE_BY_UPNP & 1)
+		l->number = 0;
 	if (bits >> LEASE_BY_PCP & 1) {
 		/* The nonce guards the PCP claim and goes with it; else a program that lost
 		 * its nonce could not get its port back as long as UPnP keeps the lease. */

@@ -106,7 +106,7 @@ enum lease_reason filters_apply(struct lease *l, const struct lease_request *req
 
 	if (!req->n_filters && had == l->n_filters)
 		return LEASE_OK;
-	if (req->n_filters && l->remote_len)
+	if (req->n_filters && lease_has_remote(l))
 		return LEASE_REMOTE;
 	return filters_set(l, had, req->filters, req->n_filters);
 }
@@ -117,14 +117,16 @@ enum lease_reason filters_check(struct lease *l)
 		return LEASE_OK;
 	if (l->n_filters > LEASE_FILTERS_MAX)
 		return LEASE_FILTERS;
-	return l->remote_len ? LEASE_REMOTE : filters_set(l, l->n_filters, l->filters, 0);
+	return lease_has_remote(l) ? LEASE_REMOTE
+				   : filters_set(l, l->n_filters, l->filters, 0);
 }
 
 static struct lease_filter element_of(const struct lease *l, size_t i)
 {
-	return l->n_filters
-		       ? l->filters[i]
-		       : (struct lease_filter){.addr = l->remote, .len = l->remote_len};
+	return l->n_filters ? l->filters[i]
+			    : (struct lease_filter){.addr = l->remote,
+						    .len = l->remote_len,
+						    .port = l->remote_port};
 }
 
 bool filters_overlap(const struct lease *a, const struct lease *b)

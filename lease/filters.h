@@ -29,5 +29,5 @@ bool filters_overlap(const struct lease *a, const struct lease *b);
 /* How many elements of the kernel's restricted maps the lease needs; 0: it is everybody's. */
 static inline uint32_t filters_elements(const struct lease *l)
 {
-	return l->n_filters ? l->n_filters : l->remote_len != 0;
+	return l->n_filters ? l->n_filters : lease_has_remote(l);
 }

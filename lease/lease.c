@@ -23,7 +23,7 @@ bool lease_same_key(const struct lease *a, const struct lease *b)
 	bool pinhole = lease_is_pinhole(a);
 
 	return a->protocol == b->protocol && a->ext_port == b->ext_port &&
-	       a->remote_len == b->remote_len && addr_equal(&a->remote, &b->remote) &&
-	       pinhole == lease_is_pinhole(b) &&
+	       a->remote_len == b->remote_len && a->remote_port == b->remote_port &&
+	       addr_equal(&a->remote, &b->remote) && pinhole == lease_is_pinhole(b) &&
 	       (!pinhole || addr_equal(&a->internal, &b->internal));
 }

@@ -24,7 +24,8 @@ struct lease {
 	/* Key. */
 	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 	uint16_t ext_port;
-	uint8_t remote_len; /* 0: everybody may come in */
+	uint8_t remote_len;   /* 0: everybody may come in */
+	uint16_t remote_port; /* of pinholes: from that port only; 0: from any */
 	struct in6_addr remote;
 
 	/* Besides the key: who may come in. None: everybody (of `remote`). */
@@ -33,6 +34,7 @@ struct lease {
 
 	/* Owner. */
 	uint16_t int_port;
+	uint16_t number; /* what UPnP calls a pinhole (UniqueID); 0: none */
 	struct in6_addr internal;
 
 	/* The console's own packets from int_port leave from ext_port: of several leases of
@@ -77,6 +79,12 @@ const char *lease_end_name(enum lease_end end);
 static inline bool lease_is_pinhole(const struct lease *l)
 {
 	return !IN6_IS_ADDR_V4MAPPED(&l->internal);
+}
+
+/* Can only some come in, by its key? */
+static inline bool lease_has_remote(const struct lease *l)
+{
+	return l->remote_len || l->remote_port;
 }
 
 /* Same key: protocol, external port, remote; of pinholes also the inside address. */

@@ -3,7 +3,7 @@ noinst_LIBRARIES += liblease.a
 liblease_a_SOURCES = \
 	lease/access.c lease/access.h \
 	lease/allocator.c lease/allocator.h \
-	lease/ask.c \
+	lease/ask.c lease/ask.h \
 	lease/book.c lease/book.h \
 	lease/claims.c lease/claims.h \
 	lease/deadlines.c lease/deadlines.h \
@@ -12,12 +12,15 @@ liblease_a_SOURCES = \
 	lease/hash.h \
 	lease/hosts.c lease/hosts.h \
 	lease/lease.c lease/lease.h \
+	lease/lookup.c \
+	lease/numbered.c \
 	lease/pending.c lease/pending.h \
 	lease/policy.c lease/policy.h \
 	lease/registry.c lease/registry.h \
 	lease/released.c lease/released.h \
 	lease/restrict.c lease/restrict.h \
-	lease/table.c lease/table.h
+	lease/table.c lease/table.h \
+	lease/unmap.c
 
 check_LIBRARIES += liblease_san.a
 liblease_san_a_SOURCES = $(liblease_a_SOURCES)
@@ -62,3 +65,13 @@ check_PROGRAMS += tests/unit/test_pinholes
 tests_unit_test_pinholes_SOURCES = tests/unit/test_pinholes.c tests/unit/registry_rig.h
 tests_unit_test_pinholes_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_pinholes_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_ranges
+tests_unit_test_ranges_SOURCES = tests/unit/test_ranges.c tests/unit/registry_rig.h
+tests_unit_test_ranges_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_ranges_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_numbered
+tests_unit_test_numbered_SOURCES = tests/unit/test_numbered.c tests/unit/registry_rig.h
+tests_unit_test_numbered_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_numbered_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)

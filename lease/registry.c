@@ -161,6 +161,8 @@ enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
 	reason = adopt_judge(r, &l);
 	if (!reason)
 		reason = policy_remote(&l.remote, &l.remote_len, lease_is_pinhole(&l));
+	if (!reason && l.remote_port && !lease_is_pinhole(&l))
+		reason = LEASE_REMOTE;
 	if (!reason)
 		reason = filters_check(&l);
 	if (reason)
@@ -181,6 +183,10 @@ enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
 		return LEASE_QUOTA_TABLE;
 	head = table_ring(&r->table, l.protocol, &l.internal, l.int_port);
 	l.twin = !head && !lease_is_pinhole(&l);
+	if (!lease_is_pinhole(&l) || !claim_has(&l, LEASE_BY_UPNP))
+		l.number = 0;
+	else if (!l.number || table_number(&r->table, l.number))
+		l.number = table_number_new(&r->table);
 	book_grant(r, id, &l, host, 0, NULL);
 	if (head && found->twin && !lease_is_pinhole(&l))
 		book_give_twin(r, id); /* the one without was only in its place */
@@ -216,7 +222,7 @@ const struct lease *registry_find_pinhole(const struct registry *r, uint8_t prot
 					  const struct in6_addr *internal,
 					  uint16_t int_port,
 					  const struct in6_addr *remote,
-					  uint8_t remote_len)
+					  uint8_t remote_len, uint16_t remote_port)
 {
 	struct in6_addr prefix = *remote;
 	const struct lease_node *n;
@@ -226,7 +232,7 @@ const struct lease *registry_find_pinhole(const struct registry *r, uint8_t prot
 	    policy_remote(&prefix, &remote_len, true))
 		return NULL;
 	id = table_find_pinhole(&r->table, protocol, internal, int_port, &prefix,
-				remote_len);
+				remote_len, remote_port);
 	n = id ? table_node(&r->table, id) : NULL;
 	return n && !n->gone ? &n->lease : NULL;
 }

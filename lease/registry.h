@@ -112,7 +112,7 @@ const struct lease *registry_find_pinhole(const struct registry *r, uint8_t prot
 					  const struct in6_addr *internal,
 					  uint16_t int_port,
 					  const struct in6_addr *remote,
-					  uint8_t remote_len);
+					  uint8_t remote_len, uint16_t remote_port);
 /* Calls `each` for every lease, in no order; it must not change the book. */
 void registry_each(const struct registry *r,
 		   void (*each)(void *arg, const struct lease *l), void *arg);

@@ -14,12 +14,13 @@
 
 int table_init(struct lease_table *t, uint64_t seed)
 {
-	*t = (struct lease_table){.seed = seed};
+	*t = (struct lease_table){.seed = seed, .last_number = (uint16_t)seed};
 	t->port[0] = calloc(TABLE_PORTS, sizeof(*t->port[0]));
 	t->port[1] = calloc(TABLE_PORTS, sizeof(*t->port[1]));
 	t->bucket = calloc(TABLE_BUCKETS, sizeof(*t->bucket));
 	t->pinhole = calloc(TABLE_PORTS, sizeof(*t->pinhole));
-	if (t->port[0] && t->port[1] && t->bucket && t->pinhole)
+	t->number = calloc(TABLE_PORTS, sizeof(*t->number));
+	if (t->port[0] && t->port[1] && t->bucket && t->pinhole && t->number)
 		return 0;
 	table_fini(t);
 	return -ENOMEM;
@@ -34,6 +35,7 @@ void table_fini(struct lease_table *t)
 	free(t->port[1]);
 	free(t->bucket);
 	free(t->pinhole);
+	free(t->number);
 	free(t->listing);
 	*t = (struct lease_table){0};
 }
@@ -179,7 +181,8 @@ uint32_t table_find(const struct lease_table *t, uint8_t protocol, uint16_t port
 
 uint32_t table_find_pinhole(const struct lease_table *t, uint8_t protocol,
 			    const struct in6_addr *internal, uint16_t port,
-			    const struct in6_addr *remote, uint8_t remote_len)
+			    const struct in6_addr *remote, uint8_t remote_len,
+			    uint16_t remote_port)
 {
 	uint32_t id = *table_pinhole_slot(t, protocol, internal, port);
 
@@ -188,7 +191,7 @@ uint32_t table_find_pinhole(const struct lease_table *t, uint8_t protocol,
 
 		if (l->protocol == protocol && l->int_port == port &&
 		    addr_equal(&l->internal, internal) && l->remote_len == remote_len &&
-		    addr_equal(&l->remote, remote))
+		    l->remote_port == remote_port && addr_equal(&l->remote, remote))
 			break;
 		id = table_node(t, id)->port_next;
 	}
@@ -199,9 +202,34 @@ uint32_t table_find_same(const struct lease_table *t, const struct lease *l)
 {
 	return lease_is_pinhole(l)
 		       ? table_find_pinhole(t, l->protocol, &l->internal, l->int_port,
-					    &l->remote, l->remote_len)
+					    &l->remote, l->remote_len, l->remote_port)
 		       : table_find(t, l->protocol, l->ext_port, &l->remote,
 				    l->remote_len);
+}
+
+uint16_t table_number_new(struct lease_table *t)
+{
+	uint16_t n = t->last_number;
+
+	do {
+		n = (uint16_t)(n + 1);
+		if (n && !t->number[n]) {
+			t->last_number = n;
+			return n;
+		}
+	} while (n != t->last_number);
+	return 0;
+}
+
+uint32_t table_number(const struct lease_table *t, uint32_t number)
+{
+	return number < TABLE_PORTS ? t->number[number] : 0;
+}
+
+void table_number_set(struct lease_table *t, uint16_t number, uint32_t id)
+{
+	if (number)
+		t->number[number] = id;
 }
 
 static uint32_t *table_bucket(const struct lease_table *t, uint8_t protocol,

@@ -43,7 +43,9 @@ struct lease_table {
 	 * protocol, inside address and port stands in for `port`. */
 	uint32_t *pinhole;
 	uint32_t n_pinholes; /* in it, gone ones too */
-	uint32_t *bucket;    /* heads of rings */
+	uint32_t *number;    /* by UniqueID: the pinhole that has it */
+	uint16_t last_number;
+	uint32_t *bucket; /* heads of rings */
 	uint32_t *listing;
 	size_t n_listed;
 };
@@ -75,11 +77,20 @@ uint32_t table_find(const struct lease_table *t, uint8_t protocol, uint16_t port
 		    const struct in6_addr *remote, uint8_t remote_len);
 uint32_t table_find_pinhole(const struct lease_table *t, uint8_t protocol,
 			    const struct in6_addr *internal, uint16_t port,
-			    const struct in6_addr *remote, uint8_t remote_len);
+			    const struct in6_addr *remote, uint8_t remote_len,
+			    uint16_t remote_port);
 /* The lease of the same key as this one, of either kind. */
 uint32_t table_find_same(const struct lease_table *t, const struct lease *l);
 /* Where leases of the same key but for the remote hang, perhaps among others. */
 uint32_t table_first_like(const struct lease_table *t, const struct lease *l);
+
+/* A number for a pinhole, from 1 up: the next one that is free, so that one that was given
+ * back is not handed out again soon. 0: all are taken. */
+uint16_t table_number_new(struct lease_table *t);
+/* The pinhole of that number. */
+uint32_t table_number(const struct lease_table *t, uint32_t number);
+/* That number is now this lease's (0: nobody's). A number of 0 is no matter. */
+void table_number_set(struct lease_table *t, uint16_t number, uint32_t id);
 
 /* Into the ring of its inside address and port: first if it has the twin or nobody else is
  * there, else last. Unlinking the head makes the next one head. */

@@ -10,6 +10,7 @@
 size_t fake_firewall_commits;
 size_t fake_firewall_steps;
 uint16_t fake_firewall_refuses;
+uint64_t fake_firewall_packets;
 
 static struct lease_change staged[FAKE_STEPS];
 static size_t n_staged;
@@ -57,5 +58,13 @@ int firewall_adopt(struct firewall *fw, uint64_t now_ms,
 	(void)each;
 	(void)arg;
 	*report = (struct firewall_adopted){0};
+	return 0;
+}
+
+int firewall_packets(struct firewall *fw, const struct lease *l, uint64_t *packets)
+{
+	(void)fw;
+	(void)l;
+	*packets = fake_firewall_packets;
 	return 0;
 }

@@ -11,3 +11,4 @@
 extern size_t fake_firewall_commits;   /* transactions so far */
 extern size_t fake_firewall_steps;     /* steps that they carried */
 extern uint16_t fake_firewall_refuses; /* steps of this external port fail */
+extern uint64_t fake_firewall_packets; /* that came through any pinhole */

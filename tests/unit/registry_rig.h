@@ -206,7 +206,7 @@ static inline const struct lease *pinhole(const struct rig *g, unsigned int who,
 	static const struct in6_addr anybody = IN6ADDR_ANY_INIT;
 	struct in6_addr in = host6(who);
 
-	return registry_find_pinhole(g->book, IPPROTO_UDP, &in, port, &anybody, 0);
+	return registry_find_pinhole(g->book, IPPROTO_UDP, &in, port, &anybody, 0, 0);
 }
 
 static inline const struct lease *at(const struct rig *g, uint16_t port)

@@ -13,12 +13,15 @@
 #include "igd/soap.h"
 
 struct action_def;
+struct listing;
 
 /* What must be remembered of a call while the core is asked. */
 struct action {
 	const struct action_def *def;
+	enum igd_service service;
 	uint8_t face;
-	uint8_t version; /* of the service, as the caller named it */
+	uint8_t version;         /* of the service, as the caller named it */
+	struct listing *listing; /* its own, until action_forget() */
 };
 
 struct action_env {
@@ -44,13 +47,17 @@ enum action_step {
 int action_find(unsigned int face, enum igd_service service, const char *urn,
 		const char *name, struct action *out);
 
-enum action_step action_run(const struct action *a, const struct action_env *env,
+/* After ACTION_ASK or ACTION_REFRESH the action is to be forgotten one day. */
+enum action_step action_run(struct action *a, const struct action_env *env,
 			    const struct soap_call *call, struct lease_request *req,
 			    struct soap_writer *w, struct action_answer *answer);
-void action_reply(const struct action *a, const struct lease_reply *reply,
-		  struct soap_writer *w, struct action_answer *answer);
-void action_counters(const struct action *a, const struct action_env *env,
+/* ACTION_ASK: the core is to be asked again, by *req, but for its tag. */
+enum action_step action_reply(struct action *a, const struct lease_reply *reply,
+			      struct lease_request *req, struct soap_writer *w,
+			      struct action_answer *answer);
+void action_counters(struct action *a, const struct action_env *env,
 		     struct soap_writer *w, struct action_answer *answer);
+void action_forget(struct action *a);
 /* Answers with a UPnP error. */
 void action_fault(int code, struct soap_writer *w, struct action_answer *answer);
 

@@ -14,6 +14,8 @@ static const struct {
 	{ERROR_INVALID_ARGS, "Invalid Args"},
 	{ERROR_ACTION_FAILED, "Action Failed"},
 	{ERROR_VALUE_OUT_OF_RANGE, "Argument Value Out of Range"},
+	{ERROR_OPTIONAL, "Optional Action Not Implemented"},
+	{ERROR_OUT_OF_MEMORY, "Out of Memory"},
 	{ERROR_NOT_AUTHORIZED, "Action not authorized"},
 	{ERROR_CONNECTION_SETUP_FAILED, "ConnectionSetupFailed"},
 	{ERROR_INDEX_INVALID, "SpecifiedArrayIndexInvalid"},
@@ -26,8 +28,10 @@ static const struct {
 	{ERROR_REMOTE_HOST_ONLY_WILDCARD, "RemoteHostOnlySupportsWildcard"},
 	{ERROR_NO_PORT_MAPS, "NoPortMapsAvailable"},
 	{ERROR_CONFLICT_WITH_OTHER, "ConflictWithOtherMechanisms"},
+	{ERROR_NOT_FOUND, "PortMappingNotFound"},
 	{ERROR_READ_ONLY, "ReadOnly"},
 	{ERROR_WILDCARD_INT_PORT, "WildCardNotPermittedInIntPort"},
+	{ERROR_INCONSISTENT, "InconsistentParameters"},
 };
 
 const char *args_error_text(int code)

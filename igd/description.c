@@ -9,7 +9,7 @@
 #define DEVICE "urn:schemas-upnp-org:device:"
 #define SERVICE "urn:schemas-upnp-org:service:"
 #define UDN_TEXT 48
-#define DOCUMENTS 6
+#define DOCUMENTS 8
 
 /* Of the faces the paths differ, because libupnp tells its devices apart by path. */
 static const struct igd_service_def services[IGD_FACES][IGD_SERVICES] = {
@@ -23,6 +23,10 @@ static const struct igd_service_def services[IGD_FACES][IGD_SERVICES] = {
 		[IGD_CONNECTION] = {SERVICE "WANIPConnection", 1, 2,
 				    "urn:upnp-org:serviceId:WANIPConn1", "/WANIPCn.xml",
 				    "/ctl/IPConn", "/evt/IPConn", &scpd_ip_connection_1},
+		/* Behind the other: clients take the first connection that they know. */
+		[IGD_PPP] = {SERVICE "WANPPPConnection", 1, 2,
+			     "urn:upnp-org:serviceId:WANPPPConn1", "/WANPPPCn.xml",
+			     "/ctl/PPPConn", "/evt/PPPConn", &scpd_ppp_connection_1},
 	},
 	{
 		[IGD_LAYER3] = {SERVICE "Layer3Forwarding", 1, 0,
@@ -36,6 +40,10 @@ static const struct igd_service_def services[IGD_FACES][IGD_SERVICES] = {
 				    "urn:upnp-org:serviceId:WANIPConn1", "/WANIPCn2.xml",
 				    "/ctl2/IPConn", "/evt2/IPConn",
 				    &scpd_ip_connection_2},
+		[IGD_FIREWALL] = {SERVICE "WANIPv6FirewallControl", 1, 2,
+				  "urn:upnp-org:serviceId:WANIPv6Firewall1",
+				  "/WANIP6FC.xml", "/ctl2/IP6FCtl", "/evt2/IP6FCtl",
+				  &scpd_ipv6_firewall},
 	},
 };
 
@@ -91,7 +99,7 @@ static void description_write_device(const struct description *d, unsigned int f
 	for (unsigned int i = 0; i < IGD_SERVICES; i++) {
 		const struct igd_service_def *s = &services[face][i];
 
-		if (s->device == device)
+		if (s->type && s->device == device)
 			text_printf(t,
 				    "<service><serviceType>%s:%u</serviceType>"
 				    "<serviceId>%s</serviceId><SCPDURL>%s</SCPDURL>"
@@ -171,7 +179,8 @@ static bool description_build(struct description *d)
 			description_write_root(d, face, &t);
 		good = description_close(d, &t);
 		for (unsigned int i = 0; i < IGD_SERVICES && good; i++) {
-			if (description_has(d, services[face][i].scpd_path))
+			if (!services[face][i].type ||
+			    description_has(d, services[face][i].scpd_path))
 				continue;
 			t = description_open(d, services[face][i].scpd_path);
 			if (!t.bad)
@@ -214,7 +223,7 @@ void description_free(struct description *d)
 
 const struct igd_service_def *description_service(unsigned int face, enum igd_service s)
 {
-	return &services[face][s];
+	return services[face][s].type ? &services[face][s] : NULL;
 }
 
 const char *description_udn(const struct description *d, unsigned int face,
@@ -250,6 +259,8 @@ struct description_route description_find(const struct description *d, const cha
 		for (unsigned int i = 0; i < IGD_SERVICES; i++) {
 			struct description_route r = {.face = face, .service = i};
 
+			if (!services[face][i].type)
+				continue;
 			if (strcmp(services[face][i].control_path, path) == 0)
 				r.kind = DESCRIPTION_CONTROL;
 			else if (strcmp(services[face][i].event_path, path) == 0)

@@ -20,6 +20,8 @@ enum igd_service {
 	IGD_LAYER3,
 	IGD_COMMON,
 	IGD_CONNECTION,
+	IGD_PPP,      /* the same connection under the name that old clients ask for */
+	IGD_FIREWALL, /* of IPv6 */
 	IGD_SERVICES,
 };
 
@@ -40,6 +42,7 @@ struct description; /* opaque */
 struct description *description_new(const uint8_t uuid[16]);
 void description_free(struct description *d);
 
+/* NULL: that face has no such service. */
 const struct igd_service_def *description_service(unsigned int face, enum igd_service s);
 /* "uuid:..." of a device. */
 const char *description_udn(const struct description *d, unsigned int face,

@@ -79,7 +79,14 @@ void events_write(struct events_set *set, unsigned int face, enum igd_service se
 			events_put(set, "PhysicalLinkStatus", s->wan_up ? "Up" : "Down");
 		break;
 	case IGD_CONNECTION:
+	case IGD_PPP:
 		events_write_connection(set, face, bits, s);
+		break;
+	case IGD_FIREWALL:
+		if (bits & EVENTS_FIXED) {
+			events_put(set, "FirewallEnabled", "1");
+			events_put(set, "InboundPinholeAllowed", "1");
+		}
 		break;
 	case IGD_SERVICES:
 		break;

@@ -3,12 +3,18 @@
 # What turns bytes into meaning; no sockets, no libupnp.
 noinst_LIBRARIES += libigd.a
 libigd_a_SOURCES = \
+	igd/action.h \
 	igd/actions.c igd/actions.h \
 	igd/args.c igd/args.h \
+	igd/connection.c \
 	igd/description.c igd/description.h \
 	igd/events.c igd/events.h \
+	igd/firewall.c \
+	igd/gateway.c \
 	igd/gena.c igd/gena.h \
 	igd/http.c igd/http.h \
+	igd/listing.c igd/listing.h \
+	igd/mapping.c igd/mapping.h \
 	igd/rate.c igd/rate.h \
 	igd/scpd.c igd/scpd.h \
 	igd/soap.c igd/soap.h \

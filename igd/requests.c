@@ -141,13 +141,16 @@ static void pending_leave(struct pending *p)
 	if (p->conn)
 		front_set_mark(p->conn, NULL);
 	p->conn = NULL;
-	if (p->kind != PENDING_CORE)
+	if (p->kind != PENDING_CORE) {
+		action_forget(&p->action);
 		p->kind = PENDING_NONE;
+	}
 }
 
 static void pending_end(struct pending *p)
 {
 	pending_leave(p);
+	action_forget(&p->action);
 	p->kind = PENDING_NONE;
 }
 
@@ -164,25 +167,32 @@ static void requests_flush(evutil_socket_t fd, short what, void *arg)
 		log_warn("the core does not take requests: %s", strerror(-err));
 }
 
-static void requests_ask(struct requests *r, struct front_conn *c, const struct action *a,
+static void requests_put(struct requests *r, const struct pending *p,
 			 struct lease_request *req)
 {
-	struct pending *p = pending_new(r, c, PENDING_CORE);
-
-	if (!p) {
-		answer_status(c, 503);
-		return;
-	}
-	p->action = *a;
 	req->tag = p->tag;
-	front_park(c, REQUESTS_REPLY_MS);
 	if (channel_put(r->channel, RECORD_REQUEST, req))
 		log_warn("the core does not take requests");
 	event_active(r->flush, EV_TIMEOUT, 0);
 }
 
-static void requests_refresh(struct requests *r, struct front_conn *c,
-			     const struct action *a)
+/* Takes the action over. */
+static void requests_ask(struct requests *r, struct front_conn *c, struct action *a,
+			 struct lease_request *req)
+{
+	struct pending *p = pending_new(r, c, PENDING_CORE);
+
+	if (!p) {
+		action_forget(a);
+		answer_status(c, 503);
+		return;
+	}
+	p->action = *a;
+	front_park(c, REQUESTS_REPLY_MS);
+	requests_put(r, p, req);
+}
+
+static void requests_refresh(struct requests *r, struct front_conn *c, struct action *a)
 {
 	struct action_env env = action_env(r, c, a->face);
 	struct action_answer answer;
@@ -265,16 +275,21 @@ void requests_reply(struct requests *r, const struct lease_reply *reply)
 	struct pending *p = &r->slots[reply->tag % REQUESTS_SLOTS];
 	struct front_conn *c = p->conn;
 	struct action_answer answer;
-	struct action action = p->action;
+	struct lease_request more;
 
 	if (p->kind != PENDING_CORE || p->tag != reply->tag) {
 		log_warn("a reply to no request of ours");
 		return;
 	}
+	if (!c) { /* it came too late */
+		pending_end(p);
+		return;
+	}
+	if (action_reply(&p->action, reply, &more, r->writer, &answer) == ACTION_ASK) {
+		requests_put(r, p, &more);
+		return;
+	}
 	pending_end(p);
-	if (!c)
-		return; /* it came too late */
-	action_reply(&action, reply, r->writer, &answer);
 	answer_action(c, &answer);
 }
 

@@ -59,7 +59,8 @@ const struct scpd scpd_common_interface = {common_actions, common_variables};
 		{"GetConnectionTypeInfo",                                                \
 		 {OUT("NewConnectionType", "ConnectionType"),                            \
 		  OUT("NewPossibleConnectionTypes", "PossibleConnectionTypes")}},        \
-		{"RequestConnection", {{0}}}, {"ForceTermination", {{0}}},               \
+		{"RequestConnection", {{0}}}, {"RequestTermination", {{0}}},             \
+		{"ForceTermination", {{0}}},                                             \
 		{"GetStatusInfo",                                                        \
 		 {OUT("NewConnectionStatus", "ConnectionStatus"),                        \
 		  OUT("NewLastConnectionError", "LastConnectionError"),                  \
@@ -144,7 +145,25 @@ static const struct scpd_variable connection_variables_1[] = {
 };
 const struct scpd scpd_ip_connection_1 = {connection_actions_1, connection_variables_1};
 
-/* WANIPConnection:2 sections 2.3.16, 2.3.18, 2.3.23, 2.5.17 */
+/* WANPPPConnection:1 sections 2.2 and 2.4: of PPP itself only what it demands. */
+static const struct scpd_action ppp_actions[] = {
+	CONNECTION_ACTIONS,
+	{"GetLinkLayerMaxBitRates",
+	 {OUT("NewUpstreamMaxBitRate", "UpstreamMaxBitRate"),
+	  OUT("NewDownstreamMaxBitRate", "DownstreamMaxBitRate")}},
+	{0},
+};
+static const struct scpd_variable ppp_variables[] = {
+	CONNECTION_VARIABLES,
+	{"InternalPort", "ui2", false, NULL, NULL},
+	{"PortMappingLeaseDuration", "ui4", false, NULL, NULL},
+	{"UpstreamMaxBitRate", "ui4", false, NULL, NULL},
+	{"DownstreamMaxBitRate", "ui4", false, NULL, NULL},
+	{0},
+};
+const struct scpd scpd_ppp_connection_1 = {ppp_actions, ppp_variables};
+
+/* WANIPConnection:2 sections 2.3.16, 2.3.18, 2.3.23-2.3.25, 2.5.17, 2.5.19, 2.5.21 */
 static const struct scpd_action connection_actions_2[] = {
 	CONNECTION_ACTIONS,
 	{"AddAnyPortMapping",
@@ -155,6 +174,15 @@ static const struct scpd_action connection_actions_2[] = {
 	  IN("NewPortMappingDescription", "PortMappingDescription"),
 	  IN("NewLeaseDuration", "PortMappingLeaseDuration"),
 	  OUT("NewReservedPort", "ExternalPort")}},
+	{"DeletePortMappingRange",
+	 {IN("NewStartPort", "ExternalPort"), IN("NewEndPort", "ExternalPort"),
+	  IN("NewProtocol", "PortMappingProtocol"),
+	  IN("NewManage", "A_ARG_TYPE_Manage")}},
+	{"GetListOfPortMappings",
+	 {IN("NewStartPort", "ExternalPort"), IN("NewEndPort", "ExternalPort"),
+	  IN("NewProtocol", "PortMappingProtocol"), IN("NewManage", "A_ARG_TYPE_Manage"),
+	  IN("NewNumberOfPorts", "PortMappingNumberOfEntries"),
+	  OUT("NewPortListing", "A_ARG_TYPE_PortListing")}},
 	{0},
 };
 static const struct scpd_variable connection_variables_2[] = {
@@ -162,9 +190,54 @@ static const struct scpd_variable connection_variables_2[] = {
 	{"InternalPort", "ui2", false, NULL, "1 65535"},
 	{"PortMappingLeaseDuration", "ui4", false, NULL, "0 604800"},
 	{"SystemUpdateID", "ui4", true, NULL, NULL},
+	{"A_ARG_TYPE_Manage", "boolean", false, NULL, NULL},
+	{"A_ARG_TYPE_PortListing", "string", false, NULL, NULL},
 	{0},
 };
 const struct scpd scpd_ip_connection_2 = {connection_actions_2, connection_variables_2};
+
+/* WANIPv6FirewallControl:1 sections 2.3 and 2.5 */
+#define PINHOLE_ENDS                                                                     \
+	IN("RemoteHost", "A_ARG_TYPE_IPv6Address"), IN("RemotePort", "A_ARG_TYPE_Port"), \
+		IN("InternalClient", "A_ARG_TYPE_IPv6Address"),                          \
+		IN("InternalPort", "A_ARG_TYPE_Port"),                                   \
+		IN("Protocol", "A_ARG_TYPE_Protocol")
+
+static const struct scpd_action firewall_actions[] = {
+	{"GetFirewallStatus",
+	 {OUT("FirewallEnabled", "FirewallEnabled"),
+	  OUT("InboundPinholeAllowed", "InboundPinholeAllowed")}},
+	{"GetOutboundPinholeTimeout",
+	 {PINHOLE_ENDS,
+	  OUT("OutboundPinholeTimeout", "A_ARG_TYPE_OutboundPinholeTimeout")}},
+	{"AddPinhole",
+	 {PINHOLE_ENDS, IN("LeaseTime", "A_ARG_TYPE_LeaseTime"),
+	  OUT("UniqueID", "A_ARG_TYPE_UniqueID")}},
+	{"UpdatePinhole",
+	 {IN("UniqueID", "A_ARG_TYPE_UniqueID"),
+	  IN("NewLeaseTime", "A_ARG_TYPE_LeaseTime")}},
+	{"DeletePinhole", {IN("UniqueID", "A_ARG_TYPE_UniqueID")}},
+	{"GetPinholePackets",
+	 {IN("UniqueID", "A_ARG_TYPE_UniqueID"),
+	  OUT("PinholePackets", "A_ARG_TYPE_PinholePackets")}},
+	{"CheckPinholeWorking",
+	 {IN("UniqueID", "A_ARG_TYPE_UniqueID"), OUT("IsWorking", "A_ARG_TYPE_Boolean")}},
+	{0},
+};
+static const struct scpd_variable firewall_variables[] = {
+	{"FirewallEnabled", "boolean", true, NULL, NULL},
+	{"InboundPinholeAllowed", "boolean", true, NULL, NULL},
+	{"A_ARG_TYPE_OutboundPinholeTimeout", "ui4", false, NULL, NULL},
+	{"A_ARG_TYPE_IPv6Address", "string", false, NULL, NULL},
+	{"A_ARG_TYPE_Port", "ui2", false, NULL, NULL},
+	{"A_ARG_TYPE_Protocol", "ui2", false, NULL, NULL},
+	{"A_ARG_TYPE_LeaseTime", "ui4", false, NULL, "1 86400"},
+	{"A_ARG_TYPE_UniqueID", "ui2", false, NULL, NULL},
+	{"A_ARG_TYPE_PinholePackets", "ui4", false, NULL, NULL},
+	{"A_ARG_TYPE_Boolean", "boolean", false, NULL, NULL},
+	{0},
+};
+const struct scpd scpd_ipv6_firewall = {firewall_actions, firewall_variables};
 
 static void scpd_write_action(const struct scpd_action *a, struct text *t)
 {

@@ -37,6 +37,8 @@ extern const struct scpd scpd_layer3_forwarding;
 extern const struct scpd scpd_common_interface;
 extern const struct scpd scpd_ip_connection_1;
 extern const struct scpd scpd_ip_connection_2;
+extern const struct scpd scpd_ppp_connection_1;
+extern const struct scpd scpd_ipv6_firewall;
 
 /* Writes the XML document. */
 void scpd_write(const struct scpd *s, struct text *t);

@@ -303,6 +303,15 @@ void soap_put(struct soap_writer *w, const char *name, const char *value)
 							BAD_CAST value));
 }
 
+void soap_put_cdata(struct soap_writer *w, const char *name, const char *text)
+{
+	soap_open(w, NULL, name, NULL);
+	if (!w->bad)
+		soap_check(w, xmlTextWriterWriteCDATA(w->xml, BAD_CAST text));
+	if (!w->bad)
+		soap_check(w, xmlTextWriterEndElement(w->xml));
+}
+
 void soap_put_number(struct soap_writer *w, const char *name, unsigned long value)
 {
 	char text[24];

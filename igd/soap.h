@@ -46,6 +46,8 @@ void soap_writer_free(struct soap_writer *w);
 /* An answer: begin, arguments in the order of the service's document, end. */
 void soap_begin(struct soap_writer *w, const char *urn, const char *action);
 void soap_put(struct soap_writer *w, const char *name, const char *value);
+/* Text as it stands, markup too; it must not hold "]]>". */
+void soap_put_cdata(struct soap_writer *w, const char *name, const char *text);
 void soap_put_number(struct soap_writer *w, const char *name, unsigned long value);
 /* The body, or NULL: no memory. */
 const char *soap_end(struct soap_writer *w, size_t *len);

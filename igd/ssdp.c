@@ -106,6 +106,22 @@ static unsigned int ssdp_version(const char *target, const char *type,
 		       : 0;
 }
 
+/* The later face has the higher version of what both have. */
+static bool ssdp_match_service(const char *target, char *out, size_t size)
+{
+	for (unsigned int i = 0; i < IGD_SERVICES * IGD_FACES; i++) {
+		const struct igd_service_def *s = description_service(
+			IGD_FACES - 1 - i / IGD_SERVICES, i % IGD_SERVICES);
+		unsigned int v = s ? ssdp_version(target, s->type, s->version) : 0;
+
+		if (v) {
+			snprintf(out, size, "%s:%u", s->type, v);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Our own spelling of the target in out; false: nobody is meant. */
 static bool ssdp_match(const struct description *d, const char *target, char *out,
 		       size_t size)
@@ -131,16 +147,7 @@ static bool ssdp_match(const struct description *d, const char *target, char *ou
 			return true;
 		}
 	}
-	for (unsigned int i = 0; i < IGD_SERVICES; i++) {
-		const struct igd_service_def *s = description_service(IGD_FACES - 1, i);
-		unsigned int v = ssdp_version(target, s->type, s->version);
-
-		if (v) {
-			snprintf(out, size, "%s:%u", s->type, v);
-			return true;
-		}
-	}
-	return false;
+	return ssdp_match_service(target, out, size);
 }
 
 size_t ssdp_canonical(const struct description *d, const char *target,
@@ -217,6 +224,24 @@ size_t ssdp_reword(const char *data, size_t len, char out[SSDP_SENT_MAX])
  * each service by type. */
 #define SSDP_ANNOUNCED (1 + 2 * IGD_DEVICES + IGD_SERVICES)
 
+/* The n-th of them all, without those of services that a face does not have; IGD_FACES *
+ * SSDP_ANNOUNCED: there are no more. */
+static unsigned int ssdp_announcement(unsigned int n)
+{
+	unsigned int i = 0;
+
+	for (; i < IGD_FACES * SSDP_ANNOUNCED; i++) {
+		unsigned int own = i % SSDP_ANNOUNCED;
+
+		if (own >= 1 + 2 * IGD_DEVICES &&
+		    !description_service(i / SSDP_ANNOUNCED, own - 1 - 2 * IGD_DEVICES))
+			continue;
+		if (!n--)
+			break;
+	}
+	return i;
+}
+
 static void ssdp_announced(const struct description *d, unsigned int face, unsigned int n,
 			   char nt[SSDP_TARGET_MAX + 1], const char **udn)
 {
@@ -249,7 +274,8 @@ size_t ssdp_goodbye(const struct description *d, unsigned int n,
 	bool bare;
 	int len;
 
-	if (n >= IGD_FACES * SSDP_ANNOUNCED)
+	n = ssdp_announcement(n);
+	if (n == IGD_FACES * SSDP_ANNOUNCED)
 		return 0;
 	ssdp_announced(d, n / SSDP_ANNOUNCED, n % SSDP_ANNOUNCED, nt, &udn);
 	bare = strcmp(nt, udn) == 0;

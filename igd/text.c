@@ -30,6 +30,20 @@ void text_put(struct text *t, const char *s)
 	text_bytes(t, s, strlen(s));
 }
 
+void text_escape(struct text *t, const char *s)
+{
+	for (; *s; s++) {
+		if (*s == '<')
+			text_put(t, "&lt;");
+		else if (*s == '>')
+			text_put(t, "&gt;");
+		else if (*s == '&')
+			text_put(t, "&amp;");
+		else
+			text_bytes(t, s, 1);
+	}
+}
+
 void text_printf(struct text *t, const char *fmt, ...)
 {
 	size_t room = t->size - t->len;

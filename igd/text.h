@@ -21,6 +21,9 @@ void text_bytes(struct text *t, const char *s, size_t n);
 void text_printf(struct text *t, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* As the text of an XML element. */
+void text_escape(struct text *t, const char *s);
+
 /* The length of the UTF-8 character at s, 0 if there is none that XML 1.0 can hold. */
 size_t text_char(const char *s, size_t n);
 

@@ -118,9 +118,11 @@ static int ask(unsigned int face, enum igd_service s, const char *urn, const cha
 	return answer_code();
 }
 
+/* The error code; 0: answered; -1: the core is asked again. */
 static int reply_with(const struct lease_reply *r)
 {
-	action_reply(&t.action, r, t.writer, &t.answer);
+	if (action_reply(&t.action, r, &t.req, t.writer, &t.answer) == ACTION_ASK)
+		return -1;
 	return answer_code();
 }
 

@@ -331,9 +331,13 @@ static void the_first_event_has_all_evented_variables(void **state)
 	addr_parse("11.0.0.1", &now.wan4);
 	for (unsigned int face = 0; face < IGD_FACES; face++) {
 		for (unsigned int s = 0; s < IGD_SERVICES; s++) {
-			const struct scpd *scpd = description_service(face, s)->scpd;
+			const struct igd_service_def *def = description_service(face, s);
+			const struct scpd *scpd = def ? def->scpd : NULL;
 			struct events_set set;
 			size_t n = 0;
+
+			if (!scpd)
+				continue;
 
 			events_write(&set, face, s, EVENTS_ALL, &now, "uuid:x");
 			for (const struct scpd_variable *v = scpd->variables; v->name;

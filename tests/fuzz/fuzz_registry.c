@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The book of leases, asked by a few hosts for a few ports, with commits and refusals of the
- * kernel in any order and a clock that goes on, beside a plain list that follows the steps.
+ * The book of leases, asked by a few hosts of both families for a few ports, with remotes and
+ * filters, with commits and refusals of the kernel in any order and a clock that goes on,
+ * beside a plain list that follows the steps.
  *
- * An input: a byte of circumstances, then operations of 8 bytes.
+ * An input: a byte of circumstances, then operations of 8 bytes and, with filters, two more
+ * for each.
  */
 #include <errno.h>
 
-#include "lease/registry.h"
+#include "lease/book.h"
+#include "lease/filters.h"
 #include "tests/fuzz/fuzz.h"
 
 #define LEASES_MAX 128
@@ -17,6 +20,17 @@
 #define HOSTS 4
 #define OPERATIONS_MAX 128
 #define CHECK_EACH 8
+
+/* Bits of the circumstances. */
+enum set_up {
+	FEW_LEASES = 1,
+	SLOW_HOSTS = 2,
+	LIST_TOO = 4,
+	OTHERS_USE = 8, /* ports that the router, or flows, have */
+	THIRD_PARTY = 16,
+	SAME_SOURCE = 32,
+	FEW_PORTS = 64,
+};
 
 struct entry {
 	bool used;
@@ -37,10 +51,44 @@ static uint64_t now_ms;
 static struct entry entries[LEASES_MAX];
 static struct group groups[GROUPS_MAX];
 static size_t n_groups;
+static bool crowded;
 
 static struct in6_addr host(unsigned int n)
 {
 	return addr_from_v4((struct in_addr){htonl(0xc0a80114 + n)});
+}
+
+/* The same host's other address; the last one has a local one only. */
+static struct in6_addr host6(unsigned int n)
+{
+	struct in6_addr a = {.s6_addr = {0x20, 0x01, 0x0d, 0xb8, 0, 1}};
+
+	if (n == HOSTS - 1)
+		a = (struct in6_addr){.s6_addr = {0xfd, 0, 0, 1}};
+	a.s6_addr[15] = (uint8_t)(0x20 + n);
+	return a;
+}
+
+static enum lease_reason in_use(void *arg, uint8_t protocol, uint16_t port,
+				const struct in6_addr *internal)
+{
+	must(!arg && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP));
+	must(addr_is_v4(internal)); /* a pinhole takes no port of the router's */
+	return port == 7005 ? LEASE_ROUTER : port == 7006 ? LEASE_TAKEN : LEASE_OK;
+}
+
+static bool flows(void *arg, uint8_t protocol, uint16_t port,
+		  const struct in6_addr *internal)
+{
+	return in_use(arg, protocol, port, internal) == LEASE_OK && port & 1;
+}
+
+static const struct lease *book_has(const struct lease *l)
+{
+	if (lease_is_pinhole(l))
+		return registry_find_pinhole(book, l->protocol, &l->internal, l->int_port,
+					     &l->remote, l->remote_len);
+	return registry_find(book, l->protocol, l->ext_port, &l->remote, l->remote_len);
 }
 
 static struct entry *find(const struct lease *key)
@@ -152,6 +200,7 @@ static void check_lease(void *arg, const struct lease *l)
 	const unsigned int hidden = 1U << LEASE_BY_TRIGGER | 1U << LEASE_BY_OPEN_NAT;
 	struct seen *seen = arg;
 	struct entry *e = find(l);
+	struct lease same = *l;
 	unsigned int twins = 0;
 
 	must(e && !e->gone && !memcmp(&e->lease, l, sizeof(*l)));
@@ -161,26 +210,32 @@ static void check_lease(void *arg, const struct lease *l)
 		must((l->until_ms[by] != 0) == (l->claims >> by & 1) &&
 		     l->until_ms[by] <= l->deadline_ms);
 	must(memchr(l->description, '\0', LEASE_DESCRIPTION_MAX + 1));
+	must(!filters_check(&same) && !memcmp(&same, l, sizeof(same)));
+	must(!lease_is_pinhole(l) || (l->ext_port == l->int_port && l->enabled));
 	for (size_t i = 0; i < LEASES_MAX; i++) {
 		const struct lease *o = &entries[i].lease;
 
 		if (!entries[i].used)
 			continue;
 		twins += !entries[i].gone && same_inside(o, l) && o->twin;
-		/* One external port never leads to two hosts. */
-		if (o->protocol == l->protocol && o->ext_port == l->ext_port)
-			must(addr_equal(&o->internal, &l->internal));
+		if (o->protocol != l->protocol || o->ext_port != l->ext_port ||
+		    lease_is_pinhole(o) != lease_is_pinhole(l))
+			continue;
+		/* One external port never leads to two hosts, nor one remote to two ports. */
+		must(lease_is_pinhole(l) || addr_equal(&o->internal, &l->internal));
+		must(lease_same_key(o, l) || !addr_equal(&o->internal, &l->internal) ||
+		     !filters_overlap(o, l));
 	}
-	must(twins == 1);
+	must(twins == !lease_is_pinhole(l));
 	seen->n++;
-	seen->listed += (l->claims & ~hidden) != 0;
+	seen->listed += (l->claims & ~hidden) && !lease_is_pinhole(l);
 }
 
 /* Each lease of the list is in the book, and no more are. */
 static void check_book(void)
 {
 	uint64_t first = LEASE_NO_DEADLINE - 1000;
-	size_t of_host[HOSTS] = {0};
+	size_t of_host[HOSTS] = {0}, pinholes = 0, restricted = 0;
 	struct seen seen = {0};
 
 	for (size_t i = 0; i < LEASES_MAX; i++) {
@@ -188,12 +243,13 @@ static void check_book(void)
 
 		if (!entries[i].used)
 			continue;
-		is = registry_find(book, l->protocol, l->ext_port, &l->remote,
-				   l->remote_len);
+		is = book_has(l);
 		must(!is == entries[i].gone);
 		if (!is)
 			continue;
 		check_lease(&seen, is);
+		pinholes += lease_is_pinhole(is);
+		restricted += filters_elements(is);
 		if (is->deadline_ms < first)
 			first = is->deadline_ms;
 		for (unsigned int n = 0; n < HOSTS; n++) {
@@ -205,6 +261,7 @@ static void check_book(void)
 		}
 	}
 	must(registry_count(book) == seen.n && registry_listed(book) == seen.listed);
+	must(book->pinholes == pinholes && book->restricted == restricted);
 	for (unsigned int n = 0; n < HOSTS && !n_groups; n++)
 		must(of_host[n] <= PER_HOST + GROUPS_MAX); /* refused ends come back */
 	/* The clock comes no later than the first end, or it is tried again in a second. */
@@ -220,10 +277,30 @@ static void check_each(void)
 	must(registry_count(book) == seen.n);
 }
 
-static struct lease_request read_request(struct feed *f, int *lan)
+/* Prefixes of a few hosts each, that lie within each other or apart; of 16 one is of the
+ * other family. */
+static struct in6_addr read_prefix(uint8_t bits, bool v6, uint8_t *len)
+{
+	struct in6_addr a = {.s6_addr = {0x20, 0x01, 0x0d, 0xb8, 0, 2}};
+
+	*len = (uint8_t)(128 - (bits >> 2 & 3));
+	if ((bits & 15 << 4) == 15 << 4)
+		v6 = !v6;
+	if ((bits & 15 << 4) == 14 << 4) /* everybody, and half of them */
+		*len = (uint8_t)((v6 ? 0 : 96) + (bits >> 2 & 3));
+	if (!v6)
+		return addr_from_v4((struct in_addr){htonl(0x0b000000U + (bits & 3))});
+	a.s6_addr[15] = bits & 3;
+	return a;
+}
+
+/* `op` says of which family it is; from 208 on it has filters. */
+static struct lease_request read_request(struct feed *f, uint8_t op, int *lan)
 {
 	uint8_t a = feed_u8(f), b = feed_u8(f), c = feed_u8(f), d = feed_u8(f),
 		e = feed_u8(f);
+	bool filters = op >= 208, v6 = filters ? op & 1 : op % 8 == 7;
+	struct in6_addr (*const address)(unsigned int n) = v6 ? host6 : host;
 	struct lease_request req = {.by = a & 7, .op = LEASE_OP_MAP};
 
 	if (req.by >= LEASE_BY_END)
@@ -232,21 +309,28 @@ static struct lease_request read_request(struct feed *f, int *lan)
 		req.op = (uint8_t)(LEASE_OP_MAP +
 				   (a >> 4) % (LEASE_OP_END - LEASE_OP_MAP));
 	req.protocol = b & 1 ? IPPROTO_TCP : IPPROTO_UDP;
-	req.internal = host(b >> 1 & 3);
-	req.client = b & 128 ? host(b >> 3 & 3) : req.internal;
+	req.internal = address(b >> 1 & 3);
+	req.client = b & 128 ? address(b >> 3 & 3) : req.internal;
 	req.int_port = (uint16_t)(b & 64 ? c << 8 | d : 7000 + (c & 7));
 	req.ext_port = (uint16_t)(b & 32 ? d << 8 | c : d & 1 ? 0 : 7000 + (d >> 1 & 15));
-	req.flags = e & 15;
-	if (e & 16) { /* 11.0.0.0/30 and what is in it */
-		req.remote = addr_from_v4((struct in_addr){htonl(0x0b000000 + (c >> 6))});
-		req.remote_len = (uint8_t)(126 + (c >> 3 & 7) % 3);
-	}
+	req.flags = (uint8_t)((e & 15) | (e & 64 ? LEASE_DESCRIBE : 0));
+	if (e & 16)
+		req.remote = read_prefix((uint8_t)(c >> 6 | (c >> 1 & 12) | d << 4), v6,
+					 &req.remote_len);
 	memset(req.nonce, e >> 5 & 1, sizeof(req.nonce));
 	req.description[0] = e & 64 ? 'x' : '\0';
 	req.lifetime = feed_u16(f) * (e & 128 ? 300U : 1U);
 	req.index = c;
 	*lan = (req.by == LEASE_BY_ADMIN || req.by == LEASE_BY_STATIC) && !(d & 128) ? -1
 										     : 0;
+	if (!filters)
+		return req;
+	req.flags |= op & 16 ? LEASE_UNFILTER : 0;
+	req.n_filters = (uint8_t)((op >> 1 & 7) % (LEASE_FILTERS_MAX + 1));
+	for (unsigned int i = 0; i < req.n_filters; i++) {
+		req.filters[i].addr = read_prefix(feed_u8(f), v6, &req.filters[i].len);
+		req.filters[i].port = feed_u8(f) & 3;
+	}
 	return req;
 }
 
@@ -264,19 +348,19 @@ static void check_reply(const struct lease_request *req, const struct lease_repl
 		return;
 	must(reply->ext_port && reply->protocol == req->protocol);
 	must(addr_equal(&reply->internal, &req->internal));
-	if (req->flags & LEASE_EXACT)
+	if (req->flags & LEASE_EXACT && (req->ext_port || addr_is_v4(&req->internal)))
 		must(reply->ext_port == req->ext_port);
 	if (req->by == LEASE_BY_NATPMP)
 		must(reply->lifetime <= (req->lifetime ? req->lifetime : 1));
 }
 
-static void ask(struct feed *f)
+static void ask(struct feed *f, uint8_t op)
 {
 	struct lease_reply reply;
 	struct lease_request req;
 	int lan, err;
 
-	req = read_request(f, &lan);
+	req = read_request(f, op, &lan);
 	must(lease_request_valid(&req));
 	if (n_groups == GROUPS_MAX)
 		settle_all();
@@ -289,6 +373,27 @@ static void ask(struct feed *f)
 	must(!err);
 	check_reply(&req, &reply);
 	take_steps();
+}
+
+/* Many hosts want to know something, so that the table of hosts grows, or the oldest one is
+ * forgotten. Once: it takes a while. */
+static void crowd(uint8_t bits)
+{
+	struct lease_request req = {.by = LEASE_BY_UPNP,
+				    .op = LEASE_OP_GET_INDEX,
+				    .client = host6(0),
+				    .index = UINT32_MAX};
+	struct lease_reply reply;
+
+	if (crowded)
+		return;
+	crowded = true;
+	for (unsigned int n = bits == 255 ? 4200 : 80; n; n--) {
+		req.client.s6_addr[13] = (uint8_t)(n >> 8);
+		req.client.s6_addr[14] = (uint8_t)n;
+		must(!registry_ask(book, 0, &req, now_ms, 1, &reply, &out));
+		must(reply.reason == LEASE_NOT_FOUND && !out.n);
+	}
 }
 
 static void due(uint8_t max)
@@ -306,8 +411,10 @@ static void due(uint8_t max)
 static void adopt(struct feed *f)
 {
 	uint8_t a = feed_u8(f), b = feed_u8(f), c = feed_u8(f);
+	bool v6 = b & 32;
+	unsigned int i = 0;
 	struct lease l = {.protocol = a & 1 ? IPPROTO_TCP : IPPROTO_UDP,
-			  .internal = host(a >> 1 & 3),
+			  .internal = v6 ? host6(a >> 1 & 3) : host(a >> 1 & 3),
 			  .ext_port = (uint16_t)(7000 + (a >> 3 & 15)),
 			  .int_port = (uint16_t)(7000 + (b & 7)),
 			  .twin = b & 8,
@@ -318,42 +425,70 @@ static void adopt(struct feed *f)
 	for (unsigned int by = 0; by < LEASE_BY_END; by++)
 		if (l.claims >> by & 1)
 			l.until_ms[by] = now_ms + feed_u16(f);
+	if (v6 && !(a & 128))
+		l.int_port = l.ext_port;
+	if (b & 64)
+		l.remote = read_prefix(feed_u8(f), v6, &l.remote_len);
+	for (l.n_filters = b & 128 ? c & 3 : 0; i < l.n_filters; i++) {
+		l.filters[i].addr = read_prefix(feed_u8(f), v6, &l.filters[i].len);
+		l.filters[i].port = feed_u8(f) & 3;
+	}
 	l.kernel_ms = now_ms + 30000;
 	l.created_ms = now_ms;
 	settle_all();
 	if (registry_adopt(book, &l, now_ms) != LEASE_OK)
 		return;
 	/* What became of it, and of the twin of another one, only the book tells. */
-	for (size_t i = 0; i < LEASES_MAX; i++) {
-		const struct lease *is = &entries[i].lease;
-
-		if (!entries[i].used)
+	for (struct entry *e = entries; e < entries + LEASES_MAX; e++) {
+		if (!e->used)
 			continue;
-		is = registry_find(book, is->protocol, is->ext_port, &is->remote,
-				   is->remote_len);
-		must(is);
-		entries[i].lease = *is;
+		must(book_has(&e->lease));
+		e->lease = *book_has(&e->lease);
 	}
-	must(!find(&l) && registry_find(book, l.protocol, l.ext_port, &l.remote, 0));
-	add(registry_find(book, l.protocol, l.ext_port, &l.remote, 0));
+	must(book_has(&l) && !find(book_has(&l)));
+	add(book_has(&l));
+}
+
+static struct lease_lan lan_of(bool third_party)
+{
+	struct lease_lan lan = {.used = true, .n_nets = 3, .n_own = 1};
+
+	lan.nets[0] = (struct prefix){host(0), 120};
+	lan.nets[1] = (struct prefix){host6(0), 64};
+	lan.nets[2] = (struct prefix){host6(HOSTS - 1), 64};
+	lan.own[0] = addr_from_v4((struct in_addr){htonl(0xc0a80101)});
+	if (third_party) {
+		lan.n_third = 2;
+		lan.third[0] = (struct prefix){host(1), 128};
+		lan.third[1] = (struct prefix){host6(1), 127};
+	}
+	return lan;
 }
 
 static void set_up(uint8_t bits)
 {
 	memset(entries, 0, sizeof(entries));
 	n_groups = 0;
+	crowded = false;
 	now_ms = 5000000;
 	memset(&policy, 0, sizeof(policy));
-	policy.max_leases = bits & 1 ? 10 : 131072;
+	policy.max_leases = bits & FEW_LEASES ? 10 : 131072;
 	policy.per_host = PER_HOST;
-	policy.requests_per_second = bits & 2 ? 4 : 1000000;
+	policy.requests_per_second = bits & SLOW_HOSTS ? 4 : 1000000;
 	policy.pcp_min_s = 120;
 	policy.pcp_max_s = 86400;
+	policy.nonce_same_source = bits & SAME_SOURCE;
 	policy.seed = 42;
-	policy.lan[0] = (struct lease_lan){.used = true, .n_nets = 1, .n_own = 1};
-	policy.lan[0].nets[0] = (struct prefix){host(0), 120};
-	policy.lan[0].own[0] = addr_from_v4((struct in_addr){htonl(0xc0a80101)});
+	policy.lan[0] = lan_of(bits & THIRD_PARTY);
+	if (bits & OTHERS_USE) {
+		policy.in_use = in_use;
+		policy.flows = flows;
+	}
 	portset_add(&policy.reserved_udp, 7003, 7004);
+	if (bits & FEW_PORTS) {
+		portset_add(&policy.reserved_udp, 1024, 6999);
+		portset_add(&policy.reserved_udp, 7010, 65535);
+	}
 	book = registry_new(&policy);
 	must(book);
 }
@@ -383,10 +518,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		uint8_t op = feed_u8(&f);
 
 		if (op >= 64)
-			ask(&f);
+			ask(&f, op);
 		else if (op >= 48)
 			due(op);
-		else if (op >= 40)
+		else if (op == 40)
+			crowd(feed_u8(&f));
+		else if (op > 40)
 			adopt(&f);
 		else if (op >= 24)
 			now_ms += feed_u16(&f) * 100ULL;
@@ -396,7 +533,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			check_book();
 	}
 	check_book();
-	if (bits & 4)
+	if (bits & LIST_TOO)
 		check_each();
 	run_out();
 	check_book();

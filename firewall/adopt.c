@@ -528,7 +528,9 @@ int firewall_adopt(struct firewall *fw, uint64_t now_ms,
 		err = remove_orphans(&a, "rev", &a.rev, ELEMENT_HOST_KEY);
 	if (!err)
 		err = remove_orphans(&a, "held", &a.held, ELEMENT_PORT_KEY);
-	if (!err)
+	if (err)
+		staged_drop(fw);
+	else
 		hand_on(&a, each, arg);
 	adoption_fini(&a);
 	return err;

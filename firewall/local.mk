@@ -25,7 +25,11 @@ tests_unit_test_element_SOURCES = tests/unit/test_element.c
 tests_unit_test_element_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_element_LDADD = libfirewall_san.a libbase_san.a $(UNIT_LIBS)
 
-check_PROGRAMS += tests/unit/test_netlink
+check_PROGRAMS += tests/unit/test_adopt tests/unit/test_netlink
+tests_unit_test_adopt_SOURCES = tests/unit/test_adopt.c
+tests_unit_test_adopt_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_adopt_LDADD = libfirewall_san.a liblease_san.a libbase_san.a $(NFTNL_LIBS) \
+	$(MNL_LIBS) $(UNIT_LIBS)
 tests_unit_test_netlink_SOURCES = tests/unit/test_netlink.c
 tests_unit_test_netlink_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_netlink_LDADD = libfirewall_san.a libbase_san.a $(NFTNL_LIBS) $(MNL_LIBS) \

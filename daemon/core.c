@@ -238,10 +238,10 @@ static int core_take_table(struct core *c)
 			"table inet portreeve");
 	if (err)
 		return err;
-	err = firewall_epoch_get(c->firewall, &c->epoch_ms);
+	err = firewall_epoch_get(c->firewall, &c->epoch);
 	if (err == -ENOENT) {
-		c->epoch_ms = config.now_ms;
-		err = firewall_epoch_set(c->firewall, c->epoch_ms);
+		c->epoch = (struct firewall_epoch){.since_ms = config.now_ms};
+		err = firewall_epoch_set(c->firewall, &c->epoch);
 	}
 	return err;
 }

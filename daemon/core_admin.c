@@ -36,7 +36,7 @@ static void core_status(void *arg, struct control_status *out)
 	struct core_processes p = {c, out};
 
 	out->started_ms = c->started_ms;
-	out->epoch_ms = c->epoch_ms;
+	out->epoch_ms = c->epoch.since_ms;
 	out->wan.interface = t->wan[0] ? t->wan : NULL;
 	out->wan.addr = t->wan4;
 	out->wan.up = t->wan_up;

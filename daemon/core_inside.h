@@ -49,10 +49,9 @@ struct core {
 	int udp_idle;
 	pid_t parent_pid;
 	uint64_t started_ms;
-	uint64_t epoch_ms;
 	uint64_t wan_since_ms;
-	struct in6_addr last_wan4; /* the latest that was one; :: before the first */
-	bool serving;              /* the parent was told */
+	struct firewall_epoch epoch; /* RFC 6887 8.5 */
+	bool serving;                /* the parent was told */
 	struct core_admin admin[CONTROL_PROCESSES];
 };
 

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/core_inside.h"
+#include "daemon/epoch.h"
 
 static void core_set_wan(struct core *c)
 {
@@ -71,21 +72,13 @@ static void core_serve_lan(struct core *c, uint16_t i, const struct topology_lan
 	workers_want(c->workers, ROLE_IGD, i, there && t->upnp);
 }
 
-/* A new external address resets the epoch, so that clients ask anew (RFC 6887 8.5), also when
- * there was none for a while, as in each PPPoE redial. */
 static void core_follow_address(struct core *c, uint64_t now)
 {
-	const struct in6_addr *wan4 = &c->topology.wan4;
-	struct in6_addr last = c->last_wan4;
 	int err;
 
-	if (addr_is_none(wan4) || addr_equal(&last, wan4))
+	if (!epoch_follow(&c->epoch, &c->topology.wan4, now))
 		return;
-	c->last_wan4 = *wan4;
-	if (addr_is_none(&last))
-		return;
-	c->epoch_ms = now;
-	err = firewall_epoch_set(c->firewall, now);
+	err = firewall_epoch_set(c->firewall, &c->epoch);
 	if (err) {
 		errno = -err;
 		log_error("the epoch could not be kept: %m");

@@ -31,7 +31,7 @@ static void core_state(void *arg, struct record_state *s)
 		links_counters(c->links, c->topology.wan, &n);
 	*s = (struct record_state){
 		.wan4 = c->topology.wan4,
-		.epoch_ms = c->epoch_ms,
+		.epoch_ms = c->epoch.since_ms,
 		.wan_since_ms = c->wan_since_ms,
 		.rx_bytes = n.rx_bytes,
 		.tx_bytes = n.tx_bytes,

@@ -6,6 +6,7 @@ libdaemon_a_SOURCES = \
 	daemon/core_admin.c \
 	daemon/core_network.c \
 	daemon/core_serve.c \
+	daemon/epoch.c daemon/epoch.h \
 	daemon/identity.c daemon/identity.h \
 	daemon/ledger.c daemon/ledger.h \
 	daemon/listen.c daemon/listen.h \
@@ -57,6 +58,12 @@ tests_unit_test_control_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_control_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=getsockopt
 tests_unit_test_control_LDADD = libdaemon_san.a libbase_san.a $(EVENT_LIBS) $(JANSSON_LIBS) \
 	$(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_epoch
+tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
+tests_unit_test_epoch_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_epoch_LDADD = libdaemon_san.a libfirewall_san.a liblease_san.a libbase_san.a \
+	$(NFTNL_LIBS) $(MNL_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_topology
 tests_unit_test_topology_SOURCES = tests/unit/test_topology.c

@@ -104,9 +104,16 @@ int firewall_adopt(struct firewall *fw, uint64_t now_ms,
 		   void (*each)(void *arg, const struct lease *lease), void *arg,
 		   struct firewall_adopted *report);
 
-/* When the lease table was initialised; kept in the kernel beside the leases. -ENOENT. */
-int firewall_epoch_get(struct firewall *fw, uint64_t *epoch_ms);
-int firewall_epoch_set(struct firewall *fw, uint64_t epoch_ms);
+/* Kept in the kernel beside the leases. */
+struct firewall_epoch {
+	uint64_t since_ms; /* when the lease table was initialised */
+	struct in6_addr
+		wan4; /* the latest external address since then; :: before the first */
+};
+
+/* -ENOENT: there is none. */
+int firewall_epoch_get(struct firewall *fw, struct firewall_epoch *epoch);
+int firewall_epoch_set(struct firewall *fw, const struct firewall_epoch *epoch);
 
 /*
  * Do flows of another host than that one leave from that external port now, so that it was

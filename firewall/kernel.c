@@ -418,58 +418,73 @@ int firewall_claimed(struct firewall *fw, uint8_t protocol, uint16_t port,
 	return err < 0 ? err : !err;
 }
 
-/* The epoch: 8 bytes of it and 8 to come, behind a version. */
+/* The epoch: a version, 8 bytes of time, 4 of address, 4 to come. */
 
-#define EPOCH_BODY (1 + 8 + 8)
+#define EPOCH_BODY (1 + 8 + 4 + 4)
 
-size_t about_epoch_userdata(uint64_t epoch_ms, uint8_t buf[ELEMENT_USERDATA_MAX])
+size_t about_epoch_userdata(const struct firewall_epoch *epoch,
+			    uint8_t buf[ELEMENT_USERDATA_MAX])
 {
 	static const char comment[] = "epoch";
+	struct in_addr wan4 = addr_to_v4(&epoch->wan4);
 	struct wire_out w = wire_to(buf, ELEMENT_USERDATA_MAX);
 	uint8_t body[EPOCH_BODY] = {ELEMENT_VERSION};
 
 	for (unsigned int i = 0; i < 8; i++)
-		body[1 + i] = (uint8_t)(epoch_ms >> (56 - 8 * i));
+		body[1 + i] = (uint8_t)(epoch->since_ms >> (56 - 8 * i));
+	memcpy(body + 9, &wan4, sizeof(wan4));
 	element_put_tlv(&w, 0, comment, sizeof(comment));
 	element_put_tlv(&w, ELEMENT_TLV, body, sizeof(body));
 	return wire_len(&w);
 }
 
-static int read_epoch(void *arg, const struct dumped *d)
+int about_epoch_read(const void *userdata, size_t len, struct firewall_epoch *epoch)
 {
-	struct wire w = wire_of(d->userdata, d->userdata_len);
-	uint64_t *epoch = arg;
+	struct wire w = wire_of(userdata, len);
 
 	while (wire_left(&w)) {
 		uint8_t type = wire_u8(&w);
-		size_t len = wire_u8(&w);
-		const uint8_t *value = wire_take(&w, len);
-		struct wire body = wire_of(value, value ? len : 0);
+		size_t n = wire_u8(&w);
+		const uint8_t *value = wire_take(&w, n);
+		struct wire body = wire_of(value, value ? n : 0);
+		struct in_addr wan4;
+		uint64_t since;
 
 		if (type != ELEMENT_TLV || wire_u8(&body) != ELEMENT_VERSION)
 			continue;
-		*epoch = (uint64_t)wire_u32(&body) << 32;
-		*epoch |= wire_u32(&body);
-		return body.bad ? -EBADMSG : 0;
+		since = (uint64_t)wire_u32(&body) << 32;
+		since |= wire_u32(&body);
+		wire_copy(&body, &wan4, sizeof(wan4));
+		if (body.bad)
+			break;
+		epoch->since_ms = since;
+		epoch->wan4 = wan4.s_addr ? addr_from_v4(wan4)
+					  : (struct in6_addr)IN6ADDR_ANY_INIT;
+		return 0;
 	}
 	return -EBADMSG;
 }
 
-int firewall_epoch_get(struct firewall *fw, uint64_t *epoch_ms)
+static int read_epoch(void *arg, const struct dumped *d)
+{
+	return about_epoch_read(d->userdata, d->userdata_len, arg);
+}
+
+int firewall_epoch_get(struct firewall *fw, struct firewall_epoch *epoch)
 {
 	uint32_t key = ABOUT_KEY_EPOCH;
 
-	return element_get(fw, "about", &key, sizeof(key), read_epoch, epoch_ms);
+	return element_get(fw, "about", &key, sizeof(key), read_epoch, epoch);
 }
 
-int firewall_epoch_set(struct firewall *fw, uint64_t epoch_ms)
+int firewall_epoch_set(struct firewall *fw, const struct firewall_epoch *epoch)
 {
 	uint8_t userdata[ELEMENT_USERDATA_MAX];
 	uint32_t key = ABOUT_KEY_EPOCH;
 	struct kernel_element e = {
 		.key = &key, .key_len = sizeof(key), .userdata = userdata};
 
-	e.userdata_len = (uint8_t)about_epoch_userdata(epoch_ms, userdata);
+	e.userdata_len = (uint8_t)about_epoch_userdata(epoch, userdata);
 	nl_batch_begin(&fw->batch);
 	flush_message(&fw->batch, fw->table, "about"); /* no error if it is not there */
 	element_message(&fw->batch, fw->table, "about", NFT_MSG_NEWSETELEM,

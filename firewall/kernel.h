@@ -120,6 +120,8 @@ void staged_drop(struct firewall *fw);
 /* Stages a lease so that all its objects are put there again, whatever is missing. */
 int stage_repair(struct firewall *fw, const struct lease *l, uint64_t now_ms);
 
-/* The userdata of the epoch element, and its key. */
+/* The userdata of the epoch element, and back (-EBADMSG); and its key. */
 #define ABOUT_KEY_EPOCH 1U
-size_t about_epoch_userdata(uint64_t epoch_ms, uint8_t buf[ELEMENT_USERDATA_MAX]);
+size_t about_epoch_userdata(const struct firewall_epoch *epoch,
+			    uint8_t buf[ELEMENT_USERDATA_MAX]);
+int about_epoch_read(const void *userdata, size_t len, struct firewall_epoch *epoch);

@@ -425,12 +425,13 @@ static int clear(struct firewall *fw, const struct inventory *inv)
 
 static void put_epoch(struct firewall *fw, uint64_t now_ms)
 {
+	const struct firewall_epoch epoch = {.since_ms = now_ms};
 	uint8_t userdata[ELEMENT_USERDATA_MAX];
 	uint32_t key = ABOUT_KEY_EPOCH;
 	struct kernel_element e = {
 		.key = &key, .key_len = sizeof(key), .userdata = userdata};
 
-	e.userdata_len = (uint8_t)about_epoch_userdata(now_ms, userdata);
+	e.userdata_len = (uint8_t)about_epoch_userdata(&epoch, userdata);
 	/* One that is there stays as it is. */
 	element_message(&fw->batch, fw->table, "about", NFT_MSG_NEWSETELEM, NLM_F_CREATE,
 			&e);

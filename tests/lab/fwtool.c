@@ -486,7 +486,8 @@ static int run(char **word, int n)
 {
 	const char *verb = word[0];
 	struct lease l;
-	uint64_t epoch;
+	struct firewall_epoch epoch = {0};
+	char text[ADDR_TEXT];
 	int err;
 
 	word++;
@@ -538,11 +539,15 @@ static int run(char **word, int n)
 	if (!strcmp(verb, "swing") && n > 4) /* two forms of one lease, in turns */
 		return swing(word, n);
 	if (!strcmp(verb, "epoch")) {
+		epoch.since_ms = n > 0 ? strtoull(word[0], NULL, 10) : 0;
+		if (n > 1 && addr_parse(word[1], &epoch.wan4))
+			return -EINVAL;
 		if (n > 0)
-			return firewall_epoch_set(fw, strtoull(word[0], NULL, 10));
+			return firewall_epoch_set(fw, &epoch);
 		err = firewall_epoch_get(fw, &epoch);
 		if (!err)
-			printf("epoch %" PRIu64 " now %" PRIu64 "\n", epoch, clock_ms());
+			printf("epoch %" PRIu64 " now %" PRIu64 " wan %s\n",
+			       epoch.since_ms, clock_ms(), addr_text(&epoch.wan4, text));
 		return err;
 	}
 	return -ENOSYS;

@@ -318,6 +318,44 @@ def test_what_a_client_concludes_from_the_epoch(own, running, port):
         assert 0 <= struct.unpack_from("!I", reply, 8)[0] - fifth[0] <= 2
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["at-the-start", "later"])
+@pytest.mark.parametrize("wan", [MOVED, net.WAN], ids=["another", "the-same"])
+def test_the_address_after_a_restart_is_held_against_the_one_before(own, running, port, wan,
+                                                                    late):
+    """C24, C25, P17, P18: an address that came while the daemon was down begins a new epoch,
+    once; the one that there was begins none. The leases stay in either case"""
+    p = port()
+    with natpmp.Client(own.pc) as c, pcp.Client(own.console) as owner:
+        owner.get(UDP, p)
+        time.sleep(4)
+        old, at = c.address().epoch, time.monotonic()
+        running.stop()
+        own.gw.ip(f"address del {net.WAN}/24 dev wan0\n")
+        if not late:
+            own.wan_up(wan)
+        with own.console.capture() as cap:
+            running.start()
+            if late:
+                assert c.address().result == 3
+                own.wan_up(wan)
+            net.wait_for(lambda: c.address().address == wan, 3, "the address", 0.02)
+            came = time.monotonic()
+            new, elapsed = c.address().epoch, time.monotonic() - at
+            lost = {pcp.state_lost(old, new, elapsed),
+                    natpmp.lost_mappings(old, new, elapsed)}
+            assert lost == {wan == MOVED}
+            assert wan == net.WAN or new <= 1
+            said = net.wait_for(lambda: Heard(cap).natpmp, 2, "NAT-PMP's announcement", 0.02)
+            assert said[0].payload[8:] == net.socket.inet_aton(wan)
+            assert abs(epoch_of(said[0]) - new) <= 1
+        assert running.lease("udp", p)
+        running.stop()
+        running.start()
+        again, elapsed = c.address().epoch, time.monotonic() - came
+        assert not pcp.state_lost(new, again, elapsed)
+        assert not natpmp.lost_mappings(new, again, elapsed)
+
+
 def test_a_table_that_was_deleted_begins_a_new_epoch(own, running, port):
     """P17, P27, C23: whoever took it away, clients are told to ask again"""
     with pcp.Client(own.console) as c:

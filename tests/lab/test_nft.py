@@ -268,14 +268,15 @@ def test_names_and_networks_are_replaced_not_added(home, fw):
 
 
 def test_epoch_is_kept_with_the_table(home, fw):
-    fw("epoch 123456789012")
+    fw("epoch 123456789012 11.0.0.9")
     fw("install 131072")
-    assert fw("epoch")[0].split()[1] == "123456789012"
+    epoch, _, wan = fw("epoch")[0].split()[1::2]
+    assert (epoch, wan) == ("123456789012", "11.0.0.9")
     fw("remove")
     fw("remove")
     fw("install 131072")
-    epoch, now = (int(w) for w in fw("epoch")[0].split()[1::2])
-    assert now - 2000 < epoch <= now
+    epoch, now, wan = fw("epoch")[0].split()[1::2]
+    assert int(now) - 2000 < int(epoch) <= int(now) and wan == "::"
 
 
 def test_without_the_capability_it_says_so(home, fw):

@@ -31,7 +31,7 @@
 enum piece_kind {
 	PIECE_RAW,     /* a datagram as it is */
 	PIECE_FIXED,   /* the same with type and length of its first message right */
-	PIECE_LEASES,  /* built: elements of lease maps */
+	PIECE_LEASES,  /* built: elements of the lease map that is dumped */
 	PIECE_OBJECTS, /* built: elements of `rev` or `held` */
 	PIECE_DONE,
 	PIECE_ERROR,
@@ -43,10 +43,12 @@ static struct {
 	uint8_t batch_way;
 	uint32_t seq; /* of the request that is being answered */
 	bool dump;
-	bool batch;        /* a transaction waits for its answer */
-	uint32_t batch_n;  /* its messages without begin and end */
-	unsigned int busy; /* answers to this request so far */
-	struct feed again; /* from where on all is dumped once more */
+	bool about;           /* it asks for the epoch */
+	enum element_map map; /* which it is about; ELEMENT_MAPS: none of them */
+	bool batch;           /* a transaction waits for its answer */
+	uint32_t batch_n;     /* its messages without begin and end */
+	unsigned int busy;    /* answers to this request so far */
+	struct feed again;    /* from where on all is dumped once more */
 	uint8_t buf[ANSWER_MAX + 256];
 	struct lease *adopted;
 	size_t n_adopted;
@@ -80,11 +82,26 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
 	return 0;
 }
 
+static bool asks_for(const void *buf, size_t len, const char *set)
+{
+	return memmem(buf, len, set, strlen(set) + 1); /* with the NUL behind it */
+}
+
+/* Which set a request is about. */
+static void note_set(const void *buf, size_t len)
+{
+	kernel.about = asks_for(buf, len, "about");
+	/* "leases" is also how "leases_from" begins, but not with a NUL behind it. */
+	for (kernel.map = 0; kernel.map < ELEMENT_MAPS; kernel.map++)
+		if (asks_for(buf, len, element_map_name(kernel.map)))
+			break;
+}
+
 /* What we send is whole: messages one behind the other to the end, numbered in a row. */
 ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *nl, const void *buf, size_t len)
 {
 	const struct nlmsghdr *nlh = buf;
-	int left = (int)len;
+	struct nl_datagram d = nl_datagram_of(buf, len);
 	uint32_t n = 0;
 
 	(void)nl;
@@ -92,15 +109,16 @@ ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *nl, const void *buf, s
 	kernel.busy = 0;
 	kernel.dump = (nlh->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
 	kernel.batch = nlh->nlmsg_type == NFNL_MSG_BATCH_BEGIN;
-	if (kernel.dump && kernel.batch_way & 32 && memmem(buf, len, "leases", 7)) {
+	note_set(buf, len);
+	if (kernel.dump && kernel.batch_way & 32 && kernel.map == ELEMENT_LEASES) {
 		if (!kernel.again.pos)
 			kernel.again = kernel.f;
 		kernel.f = kernel.again;
 	}
-	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
+	while ((nlh = nl_next(&d)))
 		must(nlh->nlmsg_seq == kernel.seq + n++ &&
 		     nlh->nlmsg_len <= NL_MESSAGE_MAX);
-	must(left == 0 && n);
+	must(!d.bad && n);
 	must(kernel.batch ? n >= 3 : n == 1);
 	kernel.batch_n = kernel.batch ? n - 2 : 0;
 	return (ssize_t)len;
@@ -134,59 +152,130 @@ static void put_value(struct nlmsghdr *nlh, uint16_t type, const void *data, siz
 	mnl_attr_nest_end(nlh, nest);
 }
 
-/* Userdata as we write it, for a lease of few bytes. */
-static size_t put_userdata(struct feed *f, const uint8_t key[ELEMENT_HOST_KEY],
-			   uint8_t bits, uint8_t userdata[ELEMENT_USERDATA_MAX])
+/* One of few leases, so that they meet, as that map has them. */
+static void read_lease(struct feed *f, enum element_map map, uint8_t bits,
+		       struct lease *l)
 {
-	struct lease l = {.protocol = key[0], .claims = 1, .kernel_ms = 1000000};
+	uint8_t which = feed_u8(f), port = feed_u8(f), from = feed_u8(f);
+	bool pinhole = !element_map_has_dest(map);
 
-	l.enabled = bits & 1;
-	l.twin = bits & 2;
-	l.origin = bits >> 2 & 1;
-	l.until_ms[0] = bits & 8 ? 1000000 : 2000000;
-	feed_copy(f, l.description, bits >> 4);
-	return element_userdata(&l, userdata);
+	*l = (struct lease){.protocol = bits & 2 ? IPPROTO_TCP : IPPROTO_UDP,
+			    .ext_port = (uint16_t)(7000 + (port & 15)),
+			    .int_port = (uint16_t)(7000 + (which >> 2 & 3)),
+			    .internal = {.s6_addr = {0x20, 0x01, 0x0d, 0xb8, 0, 1}},
+			    .kernel_ms = 1000000};
+	l->internal.s6_addr[15] = 20 + (which & 3);
+	if (!pinhole)
+		l->internal = addr_from_v4(
+			(struct in_addr){htonl(0xc0a80114U + (which & 3))});
+	else
+		l->int_port = l->ext_port;
+	l->enabled = map != ELEMENT_DISABLED && map != ELEMENT_DISABLED_FROM;
+	if (!element_map_is_range(map))
+		return;
+	l->filters[0].len = (uint8_t)(128 - (from >> 2 & 3));
+	l->filters[0].port = from >> 4 & 3;
+	l->filters[0].addr = addr_from_v4(
+		(struct in_addr){htonl(0x0b000000U + (from & 3))});
+	if (pinhole)
+		l->filters[0].addr = (struct in6_addr){
+			.s6_addr = {0x20, 0x01, 0x0d, 0xb8, 0, 2, [15] = from & 3}};
+	if (which & 16) {
+		l->n_filters = 1;
+	} else {
+		l->remote = l->filters[0].addr;
+		l->remote_len = l->filters[0].len;
+	}
 }
 
-/* An element with a key of few values, so that leases and their objects meet. */
-static void put_element(struct feed *f, struct nlmsghdr *nlh, bool lease)
+/* Userdata as we write it, for a lease of few bytes. */
+static size_t put_userdata(struct feed *f, struct lease *l,
+			   uint8_t userdata[ELEMENT_USERDATA_MAX])
+{
+	uint8_t bits = feed_u8(f);
+
+	l->claims = 1;
+	l->enabled ^= (bits & 1) && (bits & 2);
+	l->twin = bits & 2 && !lease_is_pinhole(l);
+	l->origin = bits >> 2 & 1;
+	l->until_ms[0] = bits & 8 ? 1000000 : 2000000;
+	feed_copy(f, l->description, bits >> 4);
+	return element_userdata(l, userdata);
+}
+
+/* What it carries is now and then spoilt: bytes of the key, its length, the end of a range. */
+static void put_lease(struct feed *f, struct nlmsghdr *nlh)
 {
 	struct nlattr *nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
-	uint8_t key[ELEMENT_HOST_KEY] = {0}, to[ELEMENT_HOST_KEY] = {0};
-	uint8_t data[ELEMENT_DEST] = {192, 168, 1, 20, 27, 88}, userdata[USERDATA_SENT];
-	uint8_t bits = feed_u8(f), more = feed_u8(f), port = feed_u8(f);
-	bool host = bits & 1;
-	size_t at = host ? 4 : 0, len;
+	uint8_t dest[ELEMENT_DEST], userdata[USERDATA_SENT], bits = feed_u8(f);
+	struct element_key key = {0};
+	struct lease l;
+	size_t len;
 
-	if (host)
-		memcpy(key, data, 4);
-	key[at] = bits & 2 ? IPPROTO_TCP : IPPROTO_UDP;
-	key[at + 4] = 27;
-	key[at + 5] = port;
-	memcpy(to, key, sizeof(to));
-	if (host)
-		to[3] |= more >> 4;
-	put_value(nlh, NFTA_SET_ELEM_KEY, key, host ? 12 : 8);
-	if (bits & 4)
-		put_value(nlh, NFTA_SET_ELEM_KEY_END, to, host ? 12 : 8);
-	data[3] = (uint8_t)(20 + (more & 3));
-	if (!lease)
-		memcpy(data, key + at + 4, 2);
-	if (bits & 8)
-		put_value(nlh, NFTA_SET_ELEM_DATA, data, lease ? 8 : 2);
+	read_lease(f, kernel.map, bits, &l);
+	must(!element_key(&l, &key) && key.map == kernel.map);
+	element_dest(&l, dest);
+	len = bits & 1 ? feed_u8(f) % (sizeof(key.from) + 1) : key.len;
+	if (bits & 128)
+		key.to[feed_u8(f) % sizeof(key.to)] ^= feed_u8(f);
+	put_value(nlh, NFTA_SET_ELEM_KEY, key.from, len);
+	if (element_map_is_range(kernel.map) != !!(bits & 4))
+		put_value(nlh, NFTA_SET_ELEM_KEY_END, key.to, len);
+	if (element_map_has_dest(kernel.map) != !!(bits & 8))
+		put_value(nlh, NFTA_SET_ELEM_DATA, dest, sizeof(dest));
 	if (bits & 16)
 		mnl_attr_put_u64(nlh, NFTA_SET_ELEM_EXPIRATION,
 				 htobe64(feed_u16(f) * 100ULL));
 	if (bits & 32) {
-		len = put_userdata(f, key + at, feed_u8(f), userdata);
-		mnl_attr_put(nlh, NFTA_SET_ELEM_USERDATA, len, userdata);
-	} else if (bits & 64) {
+		len = put_userdata(f, &l, userdata);
+	} else {
 		len = feed_u16(f) % sizeof(userdata);
 		feed_copy(f, userdata, len);
-		mnl_attr_put(nlh, NFTA_SET_ELEM_USERDATA, len, userdata);
 	}
-	if (bits & 128)
+	mnl_attr_put(nlh, NFTA_SET_ELEM_USERDATA, len, userdata);
+	if (bits & 64)
 		mnl_attr_put_u32(nlh, NFTA_SET_ELEM_FLAGS, htonl(1));
+	mnl_attr_nest_end(nlh, nest);
+}
+
+/* Of `rev` (a host's) or `held`, with a key of few values. */
+static void put_object(struct feed *f, struct nlmsghdr *nlh)
+{
+	struct nlattr *nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+	uint8_t bits = feed_u8(f);
+	bool host = bits & 1;
+	uint8_t key[ELEMENT_HOST_KEY] = {0}, port[ELEMENT_PORT];
+	struct lease l;
+
+	read_lease(f, ELEMENT_LEASES, bits, &l);
+	l.internal = addr_from_v4((struct in_addr){htonl(0xc0a80114U + (bits >> 6 & 1))});
+	if (host)
+		element_rev_key(&l, key);
+	else
+		element_held_key(&l, key);
+	port[0] = (uint8_t)(l.ext_port >> 8);
+	port[1] = (uint8_t)l.ext_port;
+	put_value(nlh, NFTA_SET_ELEM_KEY, key,
+		  host ? ELEMENT_HOST_KEY : ELEMENT_PORT_KEY);
+	if (bits & 8)
+		put_value(nlh, NFTA_SET_ELEM_DATA, port, sizeof(port));
+	if (bits & 16)
+		mnl_attr_put_u64(nlh, NFTA_SET_ELEM_EXPIRATION,
+				 htobe64(feed_u16(f) * 100ULL));
+	mnl_attr_nest_end(nlh, nest);
+}
+
+static void put_epoch(struct feed *f, struct nlmsghdr *nlh)
+{
+	struct nlattr *nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+	const struct firewall_epoch epoch = {.since_ms = feed_u16(f)};
+	uint8_t userdata[ELEMENT_USERDATA_MAX];
+	uint32_t key = ABOUT_KEY_EPOCH;
+	size_t len = about_epoch_userdata(&epoch, userdata);
+
+	userdata[feed_u8(f) % len] ^= feed_u8(f);
+	put_value(nlh, NFTA_SET_ELEM_KEY, &key, sizeof(key));
+	mnl_attr_put(nlh, NFTA_SET_ELEM_USERDATA, len, userdata);
 	mnl_attr_nest_end(nlh, nest);
 }
 
@@ -200,8 +289,14 @@ static size_t put_elements(struct feed *f, uint8_t *at, bool leases)
 	mnl_nlmsg_put_extra_header(nlh, sizeof(struct nfgenmsg));
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, FIREWALL_TABLE);
 	list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
-	while (n-- && f->left)
-		put_element(f, nlh, leases);
+	while (n-- && f->left) {
+		if (kernel.about)
+			put_epoch(f, nlh);
+		else if (leases && kernel.map < ELEMENT_MAPS)
+			put_lease(f, nlh);
+		else
+			put_object(f, nlh);
+	}
 	mnl_attr_nest_end(nlh, list);
 	return nlh->nlmsg_len;
 }
@@ -325,9 +420,13 @@ static void adopted(void *arg, const struct lease *l)
 
 	must(arg == &kernel && kernel.n_adopted < ADOPTED_MAX);
 	must(l->protocol == IPPROTO_TCP || l->protocol == IPPROTO_UDP);
-	must(l->ext_port && l->claims && addr_is_v4(&l->internal));
+	must(l->ext_port && l->claims);
+	must(!lease_is_pinhole(l) || (l->ext_port == l->int_port && !l->twin));
+	must(!l->n_filters || !l->remote_len);
 	must(memchr(l->description, '\0', LEASE_DESCRIPTION_MAX + 1));
-	must(!element_key(l, &key) && element_userdata(l, userdata));
+	must(element_userdata(l, userdata));
+	for (size_t i = 0; i < element_count(l); i++)
+		must(!element_key_of(l, i, &key));
 	kernel.adopted[kernel.n_adopted++] = *l;
 }
 
@@ -348,7 +447,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct lease leases[ADOPTED_MAX];
 	static struct firewall *fw;
 	struct firewall_adopted report;
-	uint64_t epoch = 0;
+	struct firewall_epoch epoch;
 	int err;
 
 	memset(&kernel, 0, sizeof(kernel));

@@ -16,6 +16,11 @@ size_t record_size(enum record_kind kind)
 		return sizeof(struct lease_reply);
 	case RECORD_REQUEST:
 		return sizeof(struct lease_request);
+	case RECORD_LIST:
+	case RECORD_LISTED:
+		return sizeof(struct record_list);
+	case RECORD_ROWS:
+		return sizeof(struct record_row);
 	case RECORD_PING:
 	case RECORD_READY:
 	case RECORD_PONG:
@@ -33,6 +38,8 @@ bool record_from_worker(unsigned int kind, size_t count)
 	case RECORD_PONG:
 	case RECORD_REFRESH:
 		return count == 0;
+	case RECORD_LIST:
+		return count == 1;
 	case RECORD_REQUEST:
 		return count >= 1 && count <= RECORDS_PER_MESSAGE;
 	default:
@@ -45,10 +52,12 @@ bool record_from_core(unsigned int kind, size_t count)
 	switch (kind) {
 	case RECORD_SETUP:
 	case RECORD_STATE:
+	case RECORD_LISTED:
 		return count == 1;
 	case RECORD_PING:
 		return count == 0;
 	case RECORD_REPLY:
+	case RECORD_ROWS:
 		return count >= 1 && count <= RECORDS_PER_MESSAGE;
 	default:
 		return false;

@@ -32,6 +32,9 @@ enum record_kind {
 	RECORD_REQUEST, /* worker to core: lease_request */
 	RECORD_PONG,    /* worker to core, no record */
 	RECORD_REFRESH, /* worker to core, no record: send a RECORD_STATE with counters of now */
+	RECORD_LIST,   /* igd worker to core: send leases of that LAN: record_list */
+	RECORD_ROWS,   /* core to worker, the answer, if there are any: record_row */
+	RECORD_LISTED, /* core to worker, after them: record_list */
 	RECORD_KIND_END,
 };
 
@@ -224,6 +227,40 @@ struct record_state {
 	uint8_t zero[7];
 };
 static_assert(sizeof(struct record_state) == 104, "record_state has no hidden padding");
+
+/* Where in the table to go on; 0: at the first lease, and in an answer: that was all. */
+struct record_list {
+	uint32_t place;
+};
+static_assert(sizeof(struct record_list) == 4, "record_list has no hidden padding");
+
+/* When a lease ends, as far as people can be told. */
+enum row_end {
+	ROW_END_TIME, /* in left_s */
+	ROW_END_GONE, /* when its host has left the LAN */
+	ROW_END_IDLE, /* when its host has stopped sending */
+	ROW_END_NEVER,
+	ROW_END_END,
+};
+
+/* One lease, as people are shown it. */
+struct record_row {
+	uint8_t protocol;
+	uint8_t end;      /* enum row_end */
+	uint8_t claims;   /* bits 1 << enum lease_by */
+	uint8_t disabled; /* 1: nothing is forwarded */
+	uint16_t int_port;
+	uint16_t ext_port;
+	uint32_t left_s; /* rounded up */
+	uint32_t age_s;
+	struct in6_addr internal; /* IPv6: a pinhole */
+	struct in6_addr remote;
+	uint8_t remote_len; /* 0: everybody may come in */
+	uint8_t n_filters;  /* how many more restrictions there are */
+	uint8_t zero[2];
+	char description[RECORD_DESCRIPTION]; /* as the client sent it */
+};
+static_assert(sizeof(struct record_row) == 184, "record_row has no hidden padding");
 
 /* The size of one record of a kind; 0 for kinds without records or unknown ones. */
 size_t record_size(enum record_kind kind);

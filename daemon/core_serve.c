@@ -133,6 +133,67 @@ static void core_request(void *arg, worker_id from, uint16_t lan,
 	ledger_ask(c->ledger, from, lan, req);
 }
 
+struct core_rows {
+	const struct lease_lan *lan;
+	uint64_t now_ms;
+	struct record_row *rows;
+	size_t n;
+};
+
+static enum row_end core_row_end(const struct lease *l)
+{
+	const unsigned int idle = 1U << LEASE_BY_TRIGGER | 1U << LEASE_BY_OPEN_NAT;
+
+	if (l->deadline_ms == LEASE_NO_DEADLINE)
+		return ROW_END_NEVER;
+	if (l->until_gone & l->claims)
+		return ROW_END_GONE;
+	return l->claims & ~idle ? ROW_END_TIME : ROW_END_IDLE;
+}
+
+static bool core_row(void *arg, const struct lease *l)
+{
+	struct core_rows *c = arg;
+	struct record_row *row = &c->rows[c->n];
+	bool ours = false;
+
+	for (size_t i = 0; i < c->lan->n_nets && !ours; i++)
+		ours = prefix_has(&c->lan->nets[i], &l->internal);
+	if (!ours)
+		return false;
+	*row = (struct record_row){
+		.protocol = l->protocol,
+		.end = (uint8_t)core_row_end(l),
+		.claims = l->claims,
+		.disabled = !l->enabled,
+		.int_port = l->int_port,
+		.ext_port = l->ext_port,
+		.internal = l->internal,
+		.remote = l->remote,
+		.remote_len = l->remote_len,
+		.n_filters = l->n_filters,
+	};
+	if (row->end == ROW_END_TIME && l->deadline_ms > c->now_ms)
+		row->left_s = (uint32_t)((l->deadline_ms - c->now_ms + 999) / 1000);
+	if (c->now_ms > l->created_ms)
+		row->age_s = (uint32_t)((c->now_ms - l->created_ms) / 1000);
+	memcpy(row->description, l->description, sizeof(row->description));
+	c->n++;
+	return true;
+}
+
+/* A LAN is shown its own hosts only. */
+static size_t core_list(void *arg, uint16_t lan, uint32_t *place, struct record_row *rows,
+			size_t max)
+{
+	struct core *c = arg;
+	struct core_rows out = {
+		.lan = &c->policy.lan[lan], .now_ms = clock_ms(), .rows = rows};
+
+	*place = registry_walk(ledger_book(c->ledger), *place, max, core_row, &out);
+	return out.n;
+}
+
 static void core_answer(void *arg, uint64_t to, const struct lease_reply *reply)
 {
 	struct core *c = arg;
@@ -209,4 +270,4 @@ static void core_workers_changed(void *arg)
 }
 
 const struct workers_ops core_workers_ops = {core_setup, core_state, core_request,
-					     core_workers_changed};
+					     core_workers_changed, core_list};

@@ -14,6 +14,7 @@
 #define SETUP_RETRY_MS 1000
 #define RATE_WINDOW_MS 100
 #define RATE_PER_WINDOW 10000 /* requests of one worker; beyond that it waits */
+#define RATE_OF_LIST 250      /* requests that one part of a list counts for */
 
 struct worker {
 	struct workers *all;
@@ -115,11 +116,22 @@ static bool worker_speaks(const struct worker *c, uint8_t by)
 				   : by == LEASE_BY_PCP || by == LEASE_BY_NATPMP;
 }
 
+/* Counts work of that many requests. */
+static void worker_took(struct worker *c, size_t count)
+{
+	static const struct timeval window = {.tv_usec = RATE_WINDOW_MS * 1000};
+
+	if (!event_pending(c->all->window, EV_TIMEOUT, NULL))
+		event_add(c->all->window, &window);
+	c->window += (unsigned int)count;
+	if (c->window >= RATE_PER_WINDOW)
+		channel_pause(c->channel, true);
+}
+
 /* True: all fine. False: the worker was dropped. */
 static bool worker_requests(struct worker *c, const struct lease_request *req,
 			    size_t count)
 {
-	static const struct timeval window = {.tv_usec = RATE_WINDOW_MS * 1000};
 	struct workers *w = c->all;
 
 	for (size_t i = 0; i < count; i++) {
@@ -133,12 +145,26 @@ static bool worker_requests(struct worker *c, const struct lease_request *req,
 		if (!c->channel)
 			return false;
 	}
-	if (!event_pending(w->window, EV_TIMEOUT, NULL))
-		event_add(w->window, &window);
-	c->window += (unsigned int)count;
-	if (c->window >= RATE_PER_WINDOW)
-		channel_pause(c->channel, true);
+	worker_took(c, count);
 	return true;
+}
+
+static void worker_lists(struct worker *c, const struct record_list *from)
+{
+	struct workers *w = c->all;
+	struct record_row rows[RECORDS_PER_MESSAGE];
+	struct record_list next = *from;
+	size_t n;
+
+	if (c->role != ROLE_IGD) {
+		worker_drop(c, "sent a malformed request");
+		return;
+	}
+	n = w->ops->list(w->arg, c->lan, &next.place, rows, RECORDS_PER_MESSAGE);
+	worker_took(c, RATE_OF_LIST);
+	if ((n && channel_send(c->channel, RECORD_ROWS, rows, n)) ||
+	    channel_send(c->channel, RECORD_LISTED, &next, 1))
+		worker_drop(c, "does not read");
 }
 
 static void worker_message(void *arg, enum record_kind kind, const void *records,
@@ -170,10 +196,15 @@ static void worker_message(void *arg, enum record_kind kind, const void *records
 	case RECORD_REQUEST:
 		worker_requests(c, records, count);
 		return;
+	case RECORD_LIST:
+		worker_lists(c, records);
+		return;
 	case RECORD_SETUP:
 	case RECORD_STATE:
 	case RECORD_REPLY:
 	case RECORD_PING:
+	case RECORD_ROWS:
+	case RECORD_LISTED:
 	case RECORD_KIND_END:
 		assert(!"channel.c lets these through only to a worker");
 	}

@@ -32,6 +32,10 @@ struct workers_ops {
 			const struct lease_request *req);
 	/* Someone became ready, or is gone. */
 	void (*changed)(void *arg);
+	/* Up to `max` leases of that LAN's hosts from a place on; *place becomes where to go
+	 * on, 0: that was all. The number. */
+	size_t (*list)(void *arg, uint16_t lan, uint32_t *place, struct record_row *rows,
+		       size_t max);
 };
 
 /* parent: the channel on which starts and stops are asked for; stays the caller's. */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "igd/page.h"
+
 #define DEVICE "urn:schemas-upnp-org:device:"
 #define SERVICE "urn:schemas-upnp-org:service:"
 #define UDN_TEXT 48
@@ -114,6 +116,8 @@ static void description_write_device(const struct description *d, unsigned int f
 		description_write_device(d, face, device + 1, t);
 		text_put(t, "</deviceList>");
 	}
+	if (device == 0)
+		text_put(t, "<presentationURL>" PAGE_PATH "</presentationURL>");
 	text_put(t, "</device>\n");
 }
 

@@ -162,6 +162,18 @@ const struct in6_addr *front_client(const struct front_conn *c)
 	return &c->client;
 }
 
+static void front_add_body(const struct front_conn *c, struct evbuffer *out,
+			   const struct front_answer *a)
+{
+	bool wanted = a->len && !c->head_only;
+
+	if (wanted && !a->returned)
+		evbuffer_add(out, a->body, a->len);
+	else if (a->returned && (!wanted || evbuffer_add_reference(out, a->body, a->len,
+								   a->returned, a->lent)))
+		a->returned(a->body, a->len, a->lent);
+}
+
 void front_answer(struct front_conn *c, const struct front_answer *a)
 {
 	struct evbuffer *out = bufferevent_get_output(c->bev);
@@ -176,8 +188,7 @@ void front_answer(struct front_conn *c, const struct front_answer *a)
 	if (a->headers)
 		evbuffer_add(out, a->headers, strlen(a->headers));
 	evbuffer_add_printf(out, "Content-Length: %zu\r\n\r\n", a->len);
-	if (a->len && !c->head_only)
-		evbuffer_add(out, a->body, a->len);
+	front_add_body(c, out, a);
 	c->tell_sent = a->sent;
 	c->state = FRONT_WRITING;
 	front_arm(c, FRONT_WRITE_MS);

@@ -42,6 +42,9 @@ struct front_answer {
 	const char *body;
 	size_t len;
 	bool sent; /* tell by ops->sent */
+	/* The body is lent and not copied: called when it is not needed any more. */
+	void (*returned)(const void *body, size_t len, void *lent);
+	void *lent;
 };
 
 /* Takes the listening sockets over, also on failure: one, or one of each family. Only hosts

@@ -15,6 +15,7 @@ libigd_a_SOURCES = \
 	igd/http.c igd/http.h \
 	igd/listing.c igd/listing.h \
 	igd/mapping.c igd/mapping.h \
+	igd/page.c igd/page.h igd/page_parts.c \
 	igd/rate.c igd/rate.h \
 	igd/scpd.c igd/scpd.h \
 	igd/soap.c igd/soap.h \
@@ -37,6 +38,7 @@ portreeve_igd_SOURCES = \
 	igd/hooks.c igd/hooks.h \
 	igd/notify.c igd/notify.h \
 	igd/requests.c igd/requests.h \
+	igd/status.c igd/status.h \
 	igd/worker.c igd/worker.h
 portreeve_igd_LDADD = libigd.a libbase.a \
 	$(UPNP_LIBS) $(XML2_LIBS) $(EVENT_LIBS) $(SECCOMP_LIBS) -ldl -lpthread
@@ -47,7 +49,8 @@ tests_lab_storm_SOURCES = tests/lab/storm.c
 
 check_PROGRAMS += \
 	tests/unit/test_http tests/unit/test_soap tests/unit/test_ssdp \
-	tests/unit/test_description tests/unit/test_actions tests/unit/test_gena
+	tests/unit/test_description tests/unit/test_actions tests/unit/test_gena \
+	tests/unit/test_page
 tests_unit_test_http_SOURCES = tests/unit/test_http.c
 tests_unit_test_http_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_http_LDADD = libigd_san.a libbase_san.a $(XML2_LIBS) $(UNIT_LIBS)
@@ -66,3 +69,6 @@ tests_unit_test_actions_LDADD = libigd_san.a libbase_san.a $(XML2_LIBS) $(UNIT_L
 tests_unit_test_gena_SOURCES = tests/unit/test_gena.c
 tests_unit_test_gena_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_gena_LDADD = libigd_san.a libbase_san.a $(XML2_LIBS) $(UNIT_LIBS)
+tests_unit_test_page_SOURCES = tests/unit/test_page.c
+tests_unit_test_page_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_page_LDADD = libigd_san.a libbase_san.a $(XML2_LIBS) $(UNIT_LIBS)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "igd/requests.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,9 @@
 #include "igd/front.h"
 #include "igd/gena.h"
 #include "igd/notify.h"
+#include "igd/page.h"
 #include "igd/rate.h"
+#include "igd/status.h"
 
 #define REQUESTS_REPLY_MS 3000 /* how long the core may take */
 #define REQUESTS_FRESH_MS 1000 /* counters younger than that need no refreshing */
@@ -33,6 +36,7 @@ struct pending {
 		PENDING_NONE,
 		PENDING_CORE,    /* a lease_reply with our tag */
 		PENDING_REFRESH, /* the next record_state */
+		PENDING_PAGE,    /* the status page */
 		PENDING_SENT,    /* its first event waits until its 200 is sent */
 	} kind;
 	uint32_t tag;
@@ -61,6 +65,7 @@ struct requests {
 	struct front *front;
 	struct notify *notify;
 	struct soap_writer *writer;
+	struct status *status;
 	struct events events;
 	struct gena gena;
 	struct rate rate;
@@ -214,6 +219,46 @@ static void requests_refresh(struct requests *r, struct front_conn *c, struct ac
 	r->refresh_asked = true;
 	p->action = *a;
 	front_park(c, REQUESTS_REPLY_MS);
+}
+
+/* --- The status page --- */
+
+static void requests_page(struct requests *r, struct front_conn *c)
+{
+	struct front_answer page;
+	int err = status_page(r->status, clock_ms(), &page);
+
+	if (!err)
+		front_answer(c, &page);
+	else if (err == -EAGAIN && pending_new(r, c, PENDING_PAGE))
+		front_park(c, REQUESTS_REPLY_MS);
+	else
+		answer_status(c, 503);
+}
+
+void requests_rows(struct requests *r, const struct record_row *rows, size_t n)
+{
+	status_rows(r->status, rows, n);
+}
+
+void requests_listed(struct requests *r, const struct record_list *next)
+{
+	struct front_answer page;
+
+	if (!status_listed(r->status, next, &r->state, clock_ms()))
+		return;
+	for (size_t i = 0; i < REQUESTS_SLOTS; i++) {
+		struct pending *p = &r->slots[i];
+		struct front_conn *c = p->conn;
+
+		if (p->kind != PENDING_PAGE)
+			continue;
+		pending_end(p);
+		if (status_page(r->status, clock_ms(), &page) == 0)
+			front_answer(c, &page);
+		else
+			answer_status(c, 503);
+	}
 }
 
 /* --- Actions --- */
@@ -411,6 +456,8 @@ static void requests_request(void *arg, struct front_conn *c,
 		answer_status(c, 403);
 	else if (!requests_rate_ok(r, front_client(c)))
 		answer_status(c, 503);
+	else if (strcmp(req->path, PAGE_PATH) == 0 && get)
+		requests_page(r, c);
 	else if (route.kind == DESCRIPTION_NOTHING)
 		answer_status(c, 404);
 	else if (route.kind == DESCRIPTION_DOCUMENT && get)
@@ -537,11 +584,12 @@ struct requests *requests_new(struct event_base *base, struct channel *channel,
 	r->flush = event_new(base, -1, 0, requests_flush, r);
 	r->tell = evtimer_new(base, requests_tell_due, r);
 	r->writer = soap_writer_new();
+	r->status = status_new(channel);
 	r->notify = requests_notify_new(r);
 	r->front = front_new(base, listeners, n_listeners, r->nets,
 			     (size_t)setup->n_addrs + setup->n_also, &front_ops, r);
 	/* Only called at start, where the process ends on failure. */
-	if (!r->flush || !r->tell || !r->writer || !r->notify || !r->front)
+	if (!r->flush || !r->tell || !r->writer || !r->status || !r->notify || !r->front)
 		return NULL;
 	return r;
 }

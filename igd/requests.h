@@ -20,3 +20,7 @@ struct requests *requests_new(struct event_base *base, struct channel *channel,
 
 void requests_state(struct requests *r, const struct record_state *s);
 void requests_reply(struct requests *r, const struct lease_reply *reply);
+
+/* Leases for the status page. */
+void requests_rows(struct requests *r, const struct record_row *rows, size_t n);
+void requests_listed(struct requests *r, const struct record_list *next);

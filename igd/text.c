@@ -30,20 +30,6 @@ void text_put(struct text *t, const char *s)
 	text_bytes(t, s, strlen(s));
 }
 
-void text_escape(struct text *t, const char *s)
-{
-	for (; *s; s++) {
-		if (*s == '<')
-			text_put(t, "&lt;");
-		else if (*s == '>')
-			text_put(t, "&gt;");
-		else if (*s == '&')
-			text_put(t, "&amp;");
-		else
-			text_bytes(t, s, 1);
-	}
-}
-
 void text_printf(struct text *t, const char *fmt, ...)
 {
 	size_t room = t->size - t->len;
@@ -89,6 +75,44 @@ size_t text_char(const char *s, size_t n)
 	    c == 0xfffe || c == 0xffff || (c >= 0x80 && c < 0xa0))
 		return 0;
 	return len;
+}
+
+static const char *text_entity(char c)
+{
+	switch (c) {
+	case '&':
+		return "&amp;";
+	case '<':
+		return "&lt;";
+	case '>':
+		return "&gt;";
+	case '"':
+		return "&quot;";
+	case '\'':
+		return "&#39;";
+	default:
+		return NULL;
+	}
+}
+
+void text_escape(struct text *t, const char *s)
+{
+	size_t left = strlen(s);
+
+	while (left) {
+		size_t n = text_char(s, left);
+		const char *entity = text_entity(*s);
+
+		if (entity)
+			text_put(t, entity);
+		else if (n)
+			text_bytes(t, s, n);
+		else
+			text_put(t, "\xef\xbf\xbd");
+		n = n ? n : 1;
+		s += n;
+		left -= n;
+	}
 }
 
 void text_clean(char *dst, size_t max, const char *src)

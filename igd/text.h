@@ -21,7 +21,7 @@ void text_bytes(struct text *t, const char *s, size_t n);
 void text_printf(struct text *t, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* As the text of an XML element. */
+/* As text of HTML or XML, or inside quotes there: what is no character becomes U+FFFD. */
 void text_escape(struct text *t, const char *s);
 
 /* The length of the UTF-8 character at s, 0 if there is none that XML 1.0 can hold. */

@@ -189,6 +189,14 @@ static void worker_message(void *arg, enum record_kind kind, const void *records
 			requests_reply(w->requests,
 				       (const struct lease_reply *)records + i);
 		break;
+	case RECORD_ROWS:
+		if (w->requests)
+			requests_rows(w->requests, records, count);
+		break;
+	case RECORD_LISTED:
+		if (w->requests)
+			requests_listed(w->requests, records);
+		break;
 	case RECORD_PING:
 		worker_ping(w);
 		break;
@@ -196,6 +204,7 @@ static void worker_message(void *arg, enum record_kind kind, const void *records
 	case RECORD_REQUEST:
 	case RECORD_PONG:
 	case RECORD_REFRESH:
+	case RECORD_LIST:
 	case RECORD_KIND_END:
 		break;
 	}

@@ -254,3 +254,39 @@ void registry_each(const struct registry *r,
 	for (size_t i = 0; r->table.n_pinholes && i < TABLE_PORTS; i++)
 		each_of_chain(r, r->table.pinhole[i], each, arg);
 }
+
+/* The first lease at a place: both protocols of each port by turns, then the pinholes. */
+static uint32_t walk_first(const struct registry *r, uint32_t place)
+{
+	if (place < 2 * TABLE_PORTS)
+		return r->table.port[place % 2][place / 2];
+	return r->table.pinhole[place - 2 * TABLE_PORTS];
+}
+
+static size_t chain_length(const struct registry *r, uint32_t id)
+{
+	size_t n = 0;
+
+	for (; id; id = table_node(&r->table, id)->port_next)
+		n++;
+	return n;
+}
+
+uint32_t registry_walk(const struct registry *r, uint32_t place, size_t max,
+		       bool (*each)(void *arg, const struct lease *l), void *arg)
+{
+	const uint32_t places = (r->table.n_pinholes ? 3 : 2) * TABLE_PORTS;
+	size_t taken = 0;
+
+	for (size_t looked = 0; place < places; looked++, place++) {
+		uint32_t id = walk_first(r, place);
+
+		if (looked == REGISTRY_WALK_PLACES ||
+		    (taken && taken + chain_length(r, id) > max))
+			return place;
+		for (; id && taken < max; id = table_node(&r->table, id)->port_next)
+			if (!table_node(&r->table, id)->gone)
+				taken += each(arg, &table_node(&r->table, id)->lease);
+	}
+	return 0;
+}

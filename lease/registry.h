@@ -116,3 +116,14 @@ const struct lease *registry_find_pinhole(const struct registry *r, uint8_t prot
 /* Calls `each` for every lease, in no order; it must not change the book. */
 void registry_each(const struct registry *r,
 		   void (*each)(void *arg, const struct lease *l), void *arg);
+
+/*
+ * Calls `each` for leases from a place on (0: the first), in the order of external ports,
+ * pinholes last, until it has taken `max` of them or
+ * REGISTRY_WALK_PLACES were looked at. Returns the place to go on at; 0: that was all.
+ * Leases at one place, which differ in their remotes, stay together: of more than `max`
+ * the others are left out.
+ */
+#define REGISTRY_WALK_PLACES 8192
+uint32_t registry_walk(const struct registry *r, uint32_t place, size_t max,
+		       bool (*each)(void *arg, const struct lease *l), void *arg);

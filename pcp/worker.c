@@ -487,6 +487,9 @@ static void worker_message(void *arg, enum record_kind kind, const void *records
 	case RECORD_REQUEST:
 	case RECORD_PONG:
 	case RECORD_REFRESH:
+	case RECORD_LIST:
+	case RECORD_ROWS:
+	case RECORD_LISTED:
 	case RECORD_KIND_END:
 		break;
 	}

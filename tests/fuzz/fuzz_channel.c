@@ -70,6 +70,11 @@ static size_t size_of(unsigned int kind)
 		return sizeof(struct lease_reply);
 	case RECORD_REQUEST:
 		return sizeof(struct lease_request);
+	case RECORD_LIST:
+	case RECORD_LISTED:
+		return sizeof(struct record_list);
+	case RECORD_ROWS:
+		return sizeof(struct record_row);
 	default:
 		return 0;
 	}
@@ -78,11 +83,12 @@ static size_t size_of(unsigned int kind)
 static bool count_ok(enum channel_side side, unsigned int kind, unsigned int count)
 {
 	bool to_core = kind == RECORD_READY || kind == RECORD_REQUEST ||
-		       kind == RECORD_PONG || kind == RECORD_REFRESH;
+		       kind == RECORD_PONG || kind == RECORD_REFRESH ||
+		       kind == RECORD_LIST;
 
 	if (kind == 0 || kind >= RECORD_KIND_END || to_core != (side == CHANNEL_CORE))
 		return false;
-	if (kind == RECORD_REPLY || kind == RECORD_REQUEST)
+	if (kind == RECORD_REPLY || kind == RECORD_REQUEST || kind == RECORD_ROWS)
 		return count >= 1 && count <= 32;
 	return count == (size_of(kind) ? 1U : 0U);
 }

@@ -228,6 +228,9 @@ static void what_only_the_core_says_is_refused_from_a_worker(void **state)
 	refused(CHANNEL_WORKER, RECORD_READY, 0, 0, 0);
 	refused(CHANNEL_WORKER, RECORD_PONG, 0, 0, 0);
 	refused(CHANNEL_WORKER, RECORD_REFRESH, 0, 0, 0);
+	refused(CHANNEL_CORE, RECORD_ROWS, 1, 0, sizeof(struct record_row));
+	refused(CHANNEL_CORE, RECORD_LISTED, 1, 0, sizeof(struct record_list));
+	refused(CHANNEL_WORKER, RECORD_LIST, 1, 0, sizeof(struct record_list));
 }
 
 static void a_count_that_cannot_be_is_refused(void **state)
@@ -237,6 +240,8 @@ static void a_count_that_cannot_be_is_refused(void **state)
 	refused(CHANNEL_CORE, RECORD_READY, 1, 0, 0);
 	refused(CHANNEL_CORE, RECORD_PONG, 65535, 0, 0);
 	refused(CHANNEL_WORKER, RECORD_PING, 1, 0, 0);
+	refused(CHANNEL_CORE, RECORD_LIST, 2, 0, 2 * sizeof(struct record_list));
+	refused(CHANNEL_WORKER, RECORD_ROWS, 33, 0, 33 * sizeof(struct record_row));
 	refused(CHANNEL_WORKER, RECORD_STATE, 2, 0, 2 * sizeof(struct record_state));
 	refused(CHANNEL_WORKER, RECORD_SETUP, 0, 0, 0);
 	refused(CHANNEL_WORKER, RECORD_REPLY, 33, 0, 33 * sizeof(struct lease_reply));

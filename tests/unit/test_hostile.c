@@ -80,8 +80,28 @@ static void stage_answered(void *arg)
 	workers_flush(s->workers);
 }
 
+static bool stage_row(void *arg, const struct lease *l)
+{
+	struct record_row **row = arg;
+
+	**row = (struct record_row){.protocol = l->protocol, .ext_port = l->ext_port};
+	++*row;
+	return true;
+}
+
+static size_t stage_list(void *arg, uint16_t lan, uint32_t *place,
+			 struct record_row *rows, size_t max)
+{
+	struct stage *s = arg;
+	struct record_row *end = rows;
+
+	assert_int_equal(lan, 0);
+	*place = registry_walk(ledger_book(s->ledger), *place, max, stage_row, &end);
+	return (size_t)(end - rows);
+}
+
 static const struct workers_ops workers_ops = {stage_setup_worker, stage_state,
-					       stage_request, stage_nothing};
+					       stage_request, stage_nothing, stage_list};
 static const struct ledger_ops ledger_ops = {stage_answer, stage_answered, stage_nothing};
 
 static struct in6_addr v4(const char *text)
@@ -380,6 +400,15 @@ static void is_dropped_for_a_message_that_only_the_core_sends(void **state)
 	assert_dropped(*state);
 }
 
+/* The status page is the other worker's. */
+static void is_dropped_for_a_list_that_is_not_its_business(void **state)
+{
+	struct record_list from = {0};
+
+	send_raw(*state, RECORD_LIST, 1, &from, sizeof(from));
+	assert_dropped(*state);
+}
+
 static void is_dropped_for_a_descriptor(void **state)
 {
 	struct stage *s = *state;
@@ -482,6 +511,7 @@ int main(void)
 		TEST(is_dropped_for_text_without_an_end),
 		TEST(is_dropped_for_a_message_of_the_wrong_length),
 		TEST(is_dropped_for_a_message_that_only_the_core_sends),
+		TEST(is_dropped_for_a_list_that_is_not_its_business),
 		TEST(is_dropped_for_a_descriptor),
 		TEST(is_told_when_the_kernel_refuses),
 		TEST(many_requests_share_a_transaction),

@@ -273,6 +273,66 @@ static void each_sees_them_too(void **state)
 	rig_confirm(g);
 }
 
+struct walk {
+	struct lease seen[64];
+	size_t n;
+	uint16_t only; /* this port alone is wanted; 0: all */
+};
+
+static bool walk_take(void *arg, const struct lease *l)
+{
+	struct walk *w = arg;
+
+	if (w->only && l->ext_port != w->only)
+		return false;
+	assert_true(w->n < 64);
+	w->seen[w->n++] = *l;
+	return true;
+}
+
+/* In parts of three. */
+static void walk_all(const struct rig *g, struct walk *w)
+{
+	uint32_t place = 0;
+
+	do {
+		size_t before = w->n;
+
+		place = registry_walk(g->book, place, 3, walk_take, w);
+		assert_true(w->n - before <= 3);
+	} while (place);
+}
+
+/* All there are, each once, by port, the pinholes last; a place past the end ends it. */
+static void a_walk_sees_each_lease_once(void **state)
+{
+	struct rig *g = *state;
+	struct lease_request tcp = pcp(20, 7103, 7103);
+	struct walk w = {0}, one = {.only = 7105};
+
+	walk_all(g, &w);
+	assert_int_equal(w.n, 0);
+	for (uint16_t port = 7100; port < 7110; port++) {
+		assert_int_equal(ask(g, pcp(20, port, port)), LEASE_OK);
+		assert_int_equal(ask(g, pin(20, port)), LEASE_OK);
+	}
+	tcp.protocol = IPPROTO_TCP;
+	assert_int_equal(ask(g, tcp), LEASE_OK);
+	walk_all(g, &w);
+	assert_int_equal(w.n, 21);
+	for (size_t i = 0; i < w.n; i++) {
+		assert_int_equal(lease_is_pinhole(&w.seen[i]), i >= 11);
+		for (size_t j = 0; j < i; j++)
+			assert_false(lease_same_key(&w.seen[i], &w.seen[j]));
+		if (i > 0 && i < 11)
+			assert_true(w.seen[i - 1].ext_port <= w.seen[i].ext_port);
+	}
+	walk_all(g, &one);
+	assert_int_equal(one.n, 2);
+	assert_int_equal(registry_walk(g->book, UINT32_MAX, 3, walk_take, &w), 0);
+	assert_int_equal(w.n, 21);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_up, rig_down)
@@ -287,6 +347,7 @@ int main(void)
 		T(what_the_kernel_refuses_never_was),
 		T(found_ones_go_on_as_they_were),
 		T(each_sees_them_too),
+		T(a_walk_sees_each_lease_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

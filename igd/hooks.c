@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/addr.h"
@@ -20,8 +21,9 @@
 #define HOOKS_GROUP "239.255.255.250"
 #define HOOKS_SSDP_PORT 1900
 #define HOOKS_SSDP_V6 4 /* sockets of one libupnp */
-#define HOOKS_BURST 64  /* datagrams looked at in one go */
-#define HOOKS_TTL 4     /* of NOTIFYs, UDA 1.0 section 1.2.2 */
+#define HOOKS_PAUSE_US 20000
+#define HOOKS_BURST 64 /* datagrams looked at in one go */
+#define HOOKS_TTL 4    /* of NOTIFYs, UDA 1.0 section 1.2.2 */
 #define SEARCHES_PER_SECOND 20
 #define SEARCHES_BURST 40
 
@@ -200,6 +202,7 @@ int hook_setsockopt(int fd, int level, int name, const void *value,
 		    socklen_t len) __asm__("setsockopt");
 int hook_select(int n, fd_set *in, fd_set *out, fd_set *ex,
 		struct timeval *t) __asm__("select");
+int hook_usleep(useconds_t us) __asm__("usleep");
 int hook_accept(int fd, struct sockaddr *addr, socklen_t *len) __asm__("accept");
 ssize_t hook_recvfrom(int fd, void *buf, size_t size, int flags, struct sockaddr *from,
 		      socklen_t *from_len) __asm__("recvfrom");
@@ -403,6 +406,16 @@ ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags,
 	if (n && real_sendto(ssdp, ours, n, flags, to, to_len) < 0)
 		return -1;
 	return (ssize_t)len;
+}
+
+/* libupnp holds its lock while it pauses for 100 ms between two announcements of the same;
+ * whoever searches then would wait for it. */
+int hook_usleep(useconds_t us)
+{
+	const useconds_t most = HOOKS_PAUSE_US;
+	const struct timespec pause = {.tv_nsec = (long)(us < most ? us : most) * 1000};
+
+	return nanosleep(&pause, NULL);
 }
 
 /* Nobody gets in: our front answers HTTP. libevent uses accept4. */

@@ -23,7 +23,8 @@ static void check_lease(const struct lease *l)
 	must(l->ext_port && l->claims && l->claims < 1 << LEASE_BY_END);
 	must(l->origin < LEASE_BY_END && !(l->until_gone & ~l->claims));
 	must(l->remote_len <= 128 && l->n_filters <= 1);
-	must(!l->remote_len || !l->n_filters);
+	must(!lease_has_remote(l) || !l->n_filters);
+	must(lease_is_pinhole(l) || (!l->remote_port && !l->number));
 	must(lease_is_pinhole(l) || !l->remote_len || l->remote_len >= 96);
 	must(!lease_is_pinhole(l) ||
 	     (l->ext_port == l->int_port && l->enabled && !l->twin));
@@ -51,6 +52,8 @@ static void same_lease(const struct lease *a, const struct lease *b)
 	must(a->created_ms == b->created_ms && a->deadline_ms == b->deadline_ms &&
 	     a->kernel_ms == b->kernel_ms);
 	must(!memcmp(a->until_ms, b->until_ms, sizeof(a->until_ms)));
+	must(a->number == b->number && a->n_filters == b->n_filters);
+	must(!memcmp(a->filters, b->filters, sizeof(a->filters)));
 }
 
 /* The userdata in a block of its own size. */
@@ -146,6 +149,24 @@ static void from_kernel(struct feed *f, uint8_t bits)
 	must(!element_map_has_dest(key.map) || !memcmp(mine, dest, 6));
 }
 
+/* The same fields for a host of IPv6. */
+static void become_pinhole(struct lease *l, uint8_t bits)
+{
+	struct in6_addr host = {.s6_addr = {0x20, 0x01, 0x0d, 0xb8}};
+
+	memcpy(&host.s6_addr[12], &l->internal.s6_addr[12], 4);
+	l->internal = host;
+	l->int_port = l->ext_port;
+	l->enabled = true;
+	l->twin = false;
+	l->number = bits & 1 ? bits : 0;
+	l->remote_port = bits & 2 ? bits : 0;
+	if (l->remote_len) { /* host bits are zero there, too */
+		memcpy(&host.s6_addr[12], &l->remote.s6_addr[12], 4);
+		l->remote = host;
+	}
+}
+
 /* A lease as the book makes them. */
 static void from_book(struct feed *f, uint8_t bits)
 {
@@ -164,6 +185,16 @@ static void from_book(struct feed *f, uint8_t bits)
 	if (l.remote_len) { /* host bits are zero, as policy_remote() makes it */
 		v4 &= UINT32_MAX << (128 - l.remote_len);
 		l.remote = addr_from_v4((struct in_addr){htonl(v4)});
+	}
+	if (bits & 32)
+		become_pinhole(&l, feed_u8(f));
+	if (bits & 64 && !lease_has_remote(&l)) {
+		l.n_filters = 1;
+		l.filters[0] = (struct lease_filter){
+			.addr = l.internal,
+			.len = (uint8_t)(bits & 128 ? 128 : 97),
+			.port = l.int_port};
+		must(!filters_check(&l));
 	}
 	l.origin = feed_u8(f) % LEASE_BY_END;
 	l.claims = feed_u8(f) & 0x7f;

@@ -87,7 +87,7 @@ static const struct lease *book_has(const struct lease *l)
 {
 	if (lease_is_pinhole(l))
 		return registry_find_pinhole(book, l->protocol, &l->internal, l->int_port,
-					     &l->remote, l->remote_len);
+					     &l->remote, l->remote_len, l->remote_port);
 	return registry_find(book, l->protocol, l->ext_port, &l->remote, l->remote_len);
 }
 
@@ -212,12 +212,14 @@ static void check_lease(void *arg, const struct lease *l)
 	must(memchr(l->description, '\0', LEASE_DESCRIPTION_MAX + 1));
 	must(!filters_check(&same) && !memcmp(&same, l, sizeof(same)));
 	must(!lease_is_pinhole(l) || (l->ext_port == l->int_port && l->enabled));
+	must(!l->number == !(lease_is_pinhole(l) && l->claims >> LEASE_BY_UPNP & 1));
 	for (size_t i = 0; i < LEASES_MAX; i++) {
 		const struct lease *o = &entries[i].lease;
 
 		if (!entries[i].used)
 			continue;
 		twins += !entries[i].gone && same_inside(o, l) && o->twin;
+		must(!l->number || o->number != l->number || lease_same_key(o, l));
 		if (o->protocol != l->protocol || o->ext_port != l->ext_port ||
 		    lease_is_pinhole(o) != lease_is_pinhole(l))
 			continue;
@@ -313,7 +315,8 @@ static struct lease_request read_request(struct feed *f, uint8_t op, int *lan)
 	req.client = b & 128 ? address(b >> 3 & 3) : req.internal;
 	req.int_port = (uint16_t)(b & 64 ? c << 8 | d : 7000 + (c & 7));
 	req.ext_port = (uint16_t)(b & 32 ? d << 8 | c : d & 1 ? 0 : 7000 + (d >> 1 & 15));
-	req.flags = (uint8_t)((e & 15) | (e & 64 ? LEASE_DESCRIBE : 0));
+	req.flags = (uint8_t)((e & 15) | (e & 64 ? LEASE_DESCRIBE : 0) |
+			      (d & 64 ? LEASE_OWN : 0));
 	if (e & 16)
 		req.remote = read_prefix((uint8_t)(c >> 6 | (c >> 1 & 12) | d << 4), v6,
 					 &req.remote_len);
@@ -321,6 +324,10 @@ static struct lease_request read_request(struct feed *f, uint8_t op, int *lan)
 	req.description[0] = e & 64 ? 'x' : '\0';
 	req.lifetime = feed_u16(f) * (e & 128 ? 300U : 1U);
 	req.index = c;
+	req.last_port = (uint16_t)(req.ext_port + (c >> 3));
+	req.remote_port = v6 && op & 16 ? e & 3 : 0;
+	if (req.op >= LEASE_OP_PIN_RENEW && c < LEASES_MAX && entries[c].used)
+		req.index = entries[c].lease.number;
 	*lan = (req.by == LEASE_BY_ADMIN || req.by == LEASE_BY_STATIC) && !(d & 128) ? -1
 										     : 0;
 	if (!filters)
@@ -429,6 +436,8 @@ static void adopt(struct feed *f)
 		l.int_port = l.ext_port;
 	if (b & 64)
 		l.remote = read_prefix(feed_u8(f), v6, &l.remote_len);
+	l.remote_port = v6 && a & 64 ? 53 : 0;
+	l.number = c & 64 ? c : 0;
 	for (l.n_filters = b & 128 ? c & 3 : 0; i < l.n_filters; i++) {
 		l.filters[i].addr = read_prefix(feed_u8(f), v6, &l.filters[i].len);
 		l.filters[i].port = feed_u8(f) & 3;

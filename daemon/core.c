@@ -258,6 +258,12 @@ int core_run(struct core *c)
 		log_error("cannot start: %m");
 		return err;
 	}
+	err = heal_new(c->base, c->firewall, c->ledger, &c->heal);
+	if (err) {
+		errno = -err;
+		log_error("cannot watch what others do to nftables: %m");
+		return err;
+	}
 	identity_load(&c->identity, c->options->state_dir);
 	core_look_around(c, true);
 	kept = ledger_adopt(c->ledger);
@@ -280,6 +286,7 @@ void core_free(struct core *c)
 		return;
 	control_free(c->control);
 	workers_free(c->workers);
+	heal_free(c->heal);
 	ledger_free(c->ledger);
 	if (c->parent_readable)
 		event_free(c->parent_readable);

@@ -12,6 +12,7 @@
 #include "conf/config.h"
 #include "daemon/control.h"
 #include "daemon/core.h"
+#include "daemon/heal.h"
 #include "daemon/identity.h"
 #include "daemon/ledger.h"
 #include "daemon/topology.h"
@@ -39,6 +40,7 @@ struct core {
 	uid_t worker_uid;
 	struct event_base *base;
 	struct ledger *ledger;
+	struct heal *heal;
 	struct workers *workers;
 	struct control *control;
 	struct event *parent_readable;

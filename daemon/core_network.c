@@ -15,7 +15,7 @@ static void core_set_wan(struct core *c)
 	int err = firewall_set_wan(c->firewall, &name, t->wan[0] != '\0', &v4,
 				   !addr_is_none(&t->wan4));
 
-	if (err) {
+	if (err && err != -ENOENT) { /* without the table: it comes back with this */
 		errno = -err;
 		log_error("the WAN could not be told to the kernel: %m");
 	}
@@ -43,7 +43,7 @@ static void core_set_lans(struct core *c)
 			nets[n_nets++] = p->nets[k];
 	}
 	err = firewall_set_lan(c->firewall, names, n_names, nets, n_nets, ports, n_names);
-	if (err) {
+	if (err && err != -ENOENT) {
 		errno = -err;
 		log_error("the LANs could not be told to the kernel: %m");
 	}
@@ -79,7 +79,7 @@ static void core_follow_address(struct core *c, uint64_t now)
 	if (!epoch_follow(&c->epoch, &c->topology.wan4, now))
 		return;
 	err = firewall_epoch_set(c->firewall, &c->epoch);
-	if (err) {
+	if (err && err != -ENOENT) {
 		errno = -err;
 		log_error("the epoch could not be kept: %m");
 	}

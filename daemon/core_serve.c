@@ -225,8 +225,15 @@ static void core_leases_changed(void *arg)
 	core_changed(arg);
 }
 
+static bool core_gone(void *arg)
+{
+	struct core *c = arg;
+
+	return heal_now(c->heal);
+}
+
 const struct ledger_ops core_ledger_ops = {core_answer, core_answered,
-					   core_leases_changed};
+					   core_leases_changed, core_gone};
 
 /* Whether the router itself listens there, or flows of another host leave from there now. */
 enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,

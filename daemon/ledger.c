@@ -151,8 +151,7 @@ static void waiter_settle(struct ledger *l, struct ledger_waiter *w)
 		errno = -err;
 		if (err == -ENOENT)
 			log_error(
-				"our table is gone from the kernel (nft flush ruleset?); put "
-				"it back: systemctl restart portreeve");
+				"our table is gone from the kernel (nft flush ruleset?)");
 		else
 			log_error("the kernel refused a lease: %m");
 		w->reply.reason = LEASE_KERNEL;
@@ -175,14 +174,15 @@ static void ignore_result(void *arg, size_t i, int err)
 	}
 }
 
-/* Carries the staged steps to the kernel and fills result[]. */
-static void ledger_carry(struct ledger *l)
+/* One try: of all steps, or of those that failed because the table was not there. */
+static void ledger_try(struct ledger *l, bool again)
 {
 	uint64_t now = clock_ms();
-	bool failed = false;
 	size_t staged = 0;
 
 	for (size_t i = 0; i < l->changes.n; i++) {
+		if (again && l->result[i].err != -ENOENT)
+			continue;
 		l->result[i].err = firewall_stage(l->fw, &l->changes.step[i], now);
 		if (!l->result[i].err) {
 			l->result[i].err = -EIO; /* until the kernel has said otherwise */
@@ -191,6 +191,24 @@ static void ledger_carry(struct ledger *l)
 	}
 	if (staged)
 		firewall_commit(l->fw, step_result, l);
+}
+
+static bool any_gone(const struct ledger *l)
+{
+	for (size_t i = 0; i < l->changes.n; i++)
+		if (l->result[i].err == -ENOENT)
+			return true;
+	return false;
+}
+
+/* Carries the steps to the kernel and fills result[]. */
+static void ledger_carry(struct ledger *l)
+{
+	bool failed = false;
+
+	ledger_try(l, false);
+	if (any_gone(l) && l->ops->gone(l->arg))
+		ledger_try(l, true);
 	for (size_t w = l->n_waiters; w-- > 0;) {
 		if (!waiter_error(l, &l->waiter[w]))
 			continue;
@@ -407,6 +425,67 @@ static void due_ready(evutil_socket_t fd, short what, void *arg)
 	}
 	ledger_commit(l);
 	ledger_arm(l);
+}
+
+/* ---- What was lost ---- */
+
+struct restore {
+	struct ledger *l;
+	const struct portset *tcp;
+	const struct portset *udp;
+	uint64_t now_ms;
+	long n;
+	int err;
+};
+
+static void restore_result(void *arg, size_t i, int err)
+{
+	struct restore *r = arg;
+
+	(void)i;
+	r->n += !err;
+	if (err && (!r->err || err == -ENOENT))
+		r->err = err;
+}
+
+static void restore_one(void *arg, const struct lease *lease)
+{
+	struct restore *r = arg;
+	const struct portset *of = lease->protocol == IPPROTO_TCP ? r->tcp : r->udp;
+	int err;
+
+	if (of && !portset_has(of, lease->ext_port))
+		return;
+	err = firewall_stage_again(r->l->fw, lease, r->now_ms);
+	if (err && !r->err)
+		r->err = err;
+	if (firewall_staged(r->l->fw) < LEDGER_STEPS)
+		return;
+	firewall_commit(r->l->fw, restore_result, r);
+	r->now_ms = clock_ms();
+}
+
+long ledger_restore(struct ledger *l, const struct portset *tcp,
+		    const struct portset *udp)
+{
+	struct restore r = {.l = l, .tcp = tcp, .udp = udp};
+
+	ledger_commit(l);
+	r.now_ms = clock_ms();
+	firewall_again_begin(l->fw, tcp, udp);
+	registry_each(l->book, restore_one, &r);
+	for (size_t i = 0; i < l->n_orphans; i++)
+		if (l->orphan[i].kernel_ms > r.now_ms)
+			restore_one(&r, &l->orphan[i]);
+	if (firewall_staged(l->fw))
+		firewall_commit(l->fw, restore_result, &r);
+	if (r.err == -ENOENT || (r.err && !r.n))
+		return r.err;
+	if (r.err) { /* of one, in whose way an admin's own element stands: no other waits */
+		errno = -r.err;
+		log_error("not every lease could be put back: %m");
+	}
+	return r.n;
 }
 
 /* ---- Start ---- */

@@ -22,6 +22,9 @@ struct ledger_ops { /* none of them may ask the ledger anything */
 	void (*answered)(void *arg);
 	/* The leases that listings show have changed. */
 	void (*changed)(void *arg);
+	/* The kernel has lost what the leases stand in. true: it is there again, without them;
+	 * ledger_restore() is called a little later. */
+	bool (*gone)(void *arg);
 };
 
 /* Keeps pointers to the policy and the firewall. base has three priorities: commits
@@ -42,6 +45,11 @@ void ledger_set_wan(struct ledger *l, const struct in6_addr *wan4);
 int ledger_adopt(struct ledger *l);
 /* Leases found at the start whose LAN had no address then: tries those again. */
 void ledger_adopt_waiting(struct ledger *l);
+
+/* The kernel has lost leases: puts those of these external ports there again, both NULL: all,
+ * each with the time that is left. How many, or -errno. */
+long ledger_restore(struct ledger *l, const struct portset *tcp,
+		    const struct portset *udp);
 
 const struct registry *ledger_book(const struct ledger *l);
 /* UPnP SystemUpdateID: grows with every change. */

@@ -7,11 +7,13 @@ libdaemon_a_SOURCES = \
 	daemon/core_network.c \
 	daemon/core_serve.c \
 	daemon/epoch.c daemon/epoch.h \
+	daemon/heal.c daemon/heal.h \
 	daemon/identity.c daemon/identity.h \
 	daemon/ledger.c daemon/ledger.h \
 	daemon/listen.c daemon/listen.h \
 	daemon/notify.c daemon/notify.h \
 	daemon/options.c daemon/options.h \
+	daemon/pace.c daemon/pace.h \
 	daemon/parent.c daemon/parent.h \
 	daemon/preflight.c daemon/preflight.h \
 	daemon/privileges.c daemon/privileges.h \
@@ -74,3 +76,8 @@ tests_unit_test_topology_LDADD = libdaemon_san.a libbase_san.a $(UNIT_LIBS)
 noinst_PROGRAMS += tests/lab/sandbox_try
 tests_lab_sandbox_try_SOURCES = tests/lab/sandbox_try.c
 tests_lab_sandbox_try_LDADD = libdaemon.a libbase.a $(SECCOMP_LIBS) $(CAP_LIBS)
+
+check_PROGRAMS += tests/unit/test_pace
+tests_unit_test_pace_SOURCES = tests/unit/test_pace.c
+tests_unit_test_pace_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_pace_LDADD = libdaemon_san.a $(UNIT_LIBS)

@@ -466,15 +466,15 @@ static int repair(struct adoption *a)
 		}
 		if (!a->found[i].repair || decode(a, &a->found[i], &l))
 			continue;
-		err = stage_repair(a->fw, &l, adoption_now(a));
+		err = firewall_stage_again(a->fw, &l, adoption_now(a));
 		if (err)
 			return err;
 		a->report->repaired++;
 	}
 	for (size_t i = 0; i < a->n_filtered; i++) {
 		int err = a->filtered[i].repair
-				  ? stage_repair(a->fw, &a->filtered[i].lease,
-						 adoption_now(a))
+				  ? firewall_stage_again(a->fw, &a->filtered[i].lease,
+							 adoption_now(a))
 				  : 0;
 
 		if (err)

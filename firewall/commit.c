@@ -245,7 +245,19 @@ int firewall_stage(struct firewall *fw, const struct lease_change *step, uint64_
 	return 0;
 }
 
-int stage_repair(struct firewall *fw, const struct lease *l, uint64_t now_ms)
+void firewall_again_begin(struct firewall *fw, const struct portset *tcp,
+			  const struct portset *udp)
+{
+	/* Which leases share a port is known; that its `held` is there is not. */
+	for (uint32_t port = 0; port < 65536; port++) {
+		if (!tcp || portset_has(tcp, (uint16_t)port))
+			fw->use[PORT_USE(IPPROTO_TCP, port)].until_ms = 0;
+		if (!udp || portset_has(udp, (uint16_t)port))
+			fw->use[PORT_USE(IPPROTO_UDP, port)].until_ms = 0;
+	}
+}
+
+int firewall_stage_again(struct firewall *fw, const struct lease *l, uint64_t now_ms)
 {
 	struct lease_change step = {.had = true, .has = true, .before = *l, .after = *l};
 

@@ -68,18 +68,14 @@ static void fill_ports(struct filler *f, uint8_t protocol, const struct portset 
 	}
 }
 
-static void fill_names(struct firewall *fw, const char *set, const char *const *names,
+static void fill_names(struct firewall *fw, const char *set, char (*names)[IFNAMSIZ],
 		       size_t n)
 {
 	struct filler f = {.fw = fw, .set = set};
 
 	flush_message(&fw->batch, fw->table, set);
-	for (size_t i = 0; i < n; i++) {
-		char key[IFNAMSIZ] = {0};
-
-		memcpy(key, names[i], strlen(names[i]));
-		fill(&f, &(struct kernel_element){.key = key, .key_len = sizeof(key)});
-	}
+	for (size_t i = 0; i < n; i++)
+		fill(&f, &(struct kernel_element){.key = names[i], .key_len = IFNAMSIZ});
 	fill_end(&f);
 }
 
@@ -91,20 +87,66 @@ static int check_names(const char *const *names, size_t n)
 	return 0;
 }
 
+/* A copy of n things, of one more, so that NULL is no memory. */
+static void *copy_of(const void *from, size_t n, size_t size)
+{
+	void *copy = calloc(n + 1, size);
+
+	if (copy && n)
+		memcpy(copy, from, n * size);
+	return copy;
+}
+
+/* Padded with zeros, as the kernel's keys are. */
+static void *copy_names(const char *const *names, size_t n)
+{
+	char(*copy)[IFNAMSIZ] = calloc(n + 1, sizeof(*copy));
+
+	for (size_t i = 0; copy && i < n; i++)
+		memcpy(copy[i], names[i], strlen(names[i]));
+	return copy;
+}
+
+static void wan_put(struct firewall *fw)
+{
+	struct filler f = {.fw = fw, .set = "wan4"};
+	const struct router *r = &fw->router;
+
+	fill_names(fw, "wan", r->wan, r->n_wan);
+	flush_message(&fw->batch, fw->table, "wan4");
+	for (size_t i = 0; i < r->n_wan4; i++)
+		fill(&f, &(struct kernel_element){.key = &r->wan4[i],
+						  .key_len = sizeof(r->wan4[i])});
+	fill_end(&f);
+}
+
+static void wan_free(struct router *r)
+{
+	free(r->wan);
+	free(r->wan4);
+}
+
 int firewall_set_wan(struct firewall *fw, const char *const *names, size_t n_names,
 		     const struct in_addr *addrs, size_t n_addrs)
 {
-	struct filler f = {.fw = fw, .set = "wan4"};
+	struct router *r = &fw->router;
+	struct router now = *r;
 
 	if (check_names(names, n_names))
 		return -EINVAL;
+	now.wan = copy_names(names, n_names);
+	now.n_wan = n_names;
+	now.wan4 = copy_of(addrs, n_addrs, sizeof(*addrs));
+	now.n_wan4 = n_addrs;
+	now.wan_known = true;
+	if (!now.wan || !now.wan4) {
+		wan_free(&now);
+		return -ENOMEM;
+	}
+	wan_free(r);
+	*r = now;
 	nl_batch_begin(&fw->batch);
-	fill_names(fw, "wan", names, n_names);
-	flush_message(&fw->batch, fw->table, "wan4");
-	for (size_t i = 0; i < n_addrs; i++)
-		fill(&f, &(struct kernel_element){.key = &addrs[i],
-						  .key_len = sizeof(addrs[i])});
-	fill_end(&f);
+	wan_put(fw);
 	return nl_commit_whole(&fw->nl, &fw->batch);
 }
 
@@ -190,20 +232,62 @@ static void fill_http(struct firewall *fw, const uint16_t *ports, size_t n)
 	fill_end(&f);
 }
 
+static int lan_put(struct firewall *fw)
+{
+	const struct router *r = &fw->router;
+
+	fill_names(fw, "lan", r->lan, r->n_lan);
+	fill_prefixes(fw, "lan4", true, r->nets, r->n_nets);
+	fill_http(fw, r->http, r->n_http);
+	return fill_reach(fw, r->nets, r->n_nets);
+}
+
+static void lan_free(struct router *r)
+{
+	free(r->lan);
+	free(r->nets);
+	free(r->http);
+}
+
 int firewall_set_lan(struct firewall *fw, const char *const *names, size_t n_names,
 		     const struct prefix *nets, size_t n_nets, const uint16_t *ports,
 		     size_t n_ports)
 {
+	struct router *r = &fw->router;
+	struct router now = *r;
 	int err = check_names(names, n_names);
 
 	if (err)
 		return err;
+	now.lan = copy_names(names, n_names);
+	now.n_lan = n_names;
+	now.nets = copy_of(nets, n_nets, sizeof(*nets));
+	now.n_nets = n_nets;
+	now.http = copy_of(ports, n_ports, sizeof(*ports));
+	now.n_http = n_ports;
+	now.lan_known = true;
+	if (!now.lan || !now.nets || !now.http) {
+		lan_free(&now);
+		return -ENOMEM;
+	}
+	lan_free(r);
+	*r = now;
 	nl_batch_begin(&fw->batch);
-	fill_names(fw, "lan", names, n_names);
-	fill_prefixes(fw, "lan4", true, nets, n_nets);
-	fill_http(fw, ports, n_ports);
-	err = fill_reach(fw, nets, n_nets);
+	err = lan_put(fw);
 	return err ? err : nl_commit_whole(&fw->nl, &fw->batch);
+}
+
+int router_put(struct firewall *fw)
+{
+	if (fw->router.wan_known)
+		wan_put(fw);
+	return fw->router.lan_known ? lan_put(fw) : 0;
+}
+
+void router_fini(struct router *r)
+{
+	wan_free(r);
+	lan_free(r);
 }
 
 void reserved_put(struct firewall *fw, const struct firewall_config *config)

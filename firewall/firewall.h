@@ -35,8 +35,10 @@ struct firewall_options {
 };
 
 struct firewall_config {
-	uint32_t max_leases;                /* limits.leases */
-	const struct portset *reserved_tcp; /* NULL: none */
+	uint32_t max_leases; /* limits.leases */
+	/* NULL: none. They have to stay where they are: a table that was deleted is put there
+	 * from them again. */
+	const struct portset *reserved_tcp;
 	const struct portset *reserved_udp;
 	uint64_t now_ms;         /* becomes the epoch if the table is new */
 	uint32_t worker_uid;     /* may send to the LANs only; 0: no such user */
@@ -58,6 +60,34 @@ bool firewall_has_destroy(const struct firewall *fw);
  * lease maps of that table have another form and hold something, nothing was changed.
  */
 int firewall_install(struct firewall *fw, const struct firewall_config *config);
+/* What firewall_mend() put back. */
+struct firewall_mended {
+	size_t sets;
+	size_t chains;
+	size_t rules;
+	bool leases; /* a set of leases was not there: they have to be staged again */
+};
+
+/*
+ * Somebody has deleted from the table, or changed it: everything but the leases is there
+ * again afterwards, as it was installed and as the router was described since. Sets that
+ * are there keep their elements; a lease map of another form goes.
+ */
+int firewall_mend(struct firewall *fw, struct firewall_mended *mended);
+
+/*
+ * Before leases are staged again with firewall_stage_again(): those of all external ports in
+ * the sets, both NULL: all. Steps staged earlier must be committed.
+ */
+void firewall_again_begin(struct firewall *fw, const struct portset *tcp,
+			  const struct portset *udp);
+/* Stages a lease that the kernel has, or had before somebody deleted it: all its objects are
+ * there afterwards, with the time that is left. */
+int firewall_stage_again(struct firewall *fw, const struct lease *l, uint64_t now_ms);
+
+/* The number of the socket by which the kernel knows our transactions. */
+uint32_t firewall_portid(const struct firewall *fw);
+
 /* The table is gone afterwards, with all leases. 0 also if there was none. */
 int firewall_remove(struct firewall *fw);
 

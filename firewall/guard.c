@@ -44,6 +44,7 @@ static void end(struct guard *g)
 
 	if (err)
 		g->err = err;
+	g->fw->n_rules++;
 }
 
 /* What this source sends beyond the rate is dropped. */

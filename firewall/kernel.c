@@ -48,12 +48,18 @@ void firewall_close(struct firewall *fw)
 		return;
 	nl_close(&fw->nl);
 	nl_batch_free(&fw->batch);
+	router_fini(&fw->router);
 	free(fw->use);
 	free(fw->staged);
 	free(fw->key);
 	free(fw->userdata);
 	free(fw->message);
 	free(fw);
+}
+
+uint32_t firewall_portid(const struct firewall *fw)
+{
+	return mnl_socket_get_portid(fw->nl.sock);
 }
 
 bool firewall_renews_in_place(const struct firewall *fw)
@@ -281,6 +287,13 @@ static int dump_message(void *arg, const struct nlmsghdr *nlh)
 	return 0;
 }
 
+int elements_of(const struct nlmsghdr *nlh, dumped_cb each, void *arg)
+{
+	struct dump dump = {.each = each, .arg = arg};
+
+	return dump_message(&dump, nlh);
+}
+
 int elements_dump(struct firewall *fw, const char *set, dumped_cb each, void *arg)
 {
 	uint8_t buf[NL_REQUEST_MAX];
@@ -473,8 +486,13 @@ static int read_epoch(void *arg, const struct dumped *d)
 int firewall_epoch_get(struct firewall *fw, struct firewall_epoch *epoch)
 {
 	uint32_t key = ABOUT_KEY_EPOCH;
+	int err = element_get(fw, "about", &key, sizeof(key), read_epoch, epoch);
 
-	return element_get(fw, "about", &key, sizeof(key), read_epoch, epoch);
+	if (!err) {
+		fw->router.epoch = *epoch;
+		fw->router.epoch_known = true;
+	}
+	return err;
 }
 
 int firewall_epoch_set(struct firewall *fw, const struct firewall_epoch *epoch)
@@ -484,6 +502,8 @@ int firewall_epoch_set(struct firewall *fw, const struct firewall_epoch *epoch)
 	struct kernel_element e = {
 		.key = &key, .key_len = sizeof(key), .userdata = userdata};
 
+	fw->router.epoch = *epoch;
+	fw->router.epoch_known = true;
 	e.userdata_len = (uint8_t)about_epoch_userdata(epoch, userdata);
 	nl_batch_begin(&fw->batch);
 	flush_message(&fw->batch, fw->table, "about"); /* no error if it is not there */

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,24 @@ struct port_use {
 
 struct staged;
 
+/* What was said about the router, to be said again when somebody has deleted it. */
+struct router {
+	bool wan_known;
+	bool lan_known;
+	bool epoch_known;
+	char (*wan)[IFNAMSIZ];
+	size_t n_wan;
+	struct in_addr *wan4;
+	size_t n_wan4;
+	char (*lan)[IFNAMSIZ];
+	size_t n_lan;
+	struct prefix *nets;
+	size_t n_nets;
+	uint16_t *http;
+	size_t n_http;
+	struct firewall_epoch epoch;
+};
+
 struct firewall {
 	struct nl nl;
 	struct nl_batch batch;
@@ -31,6 +50,9 @@ struct firewall {
 	bool destroy;  /* it has DESTROYSETELEM (6.3) */
 
 	struct port_use *use; /* by PORT_USE() */
+	struct router router;
+	struct firewall_config config;
+	size_t n_rules; /* as many as we have put into our chains */
 
 	struct staged *staged;
 	size_t n_staged;
@@ -89,6 +111,8 @@ struct dumped {
 };
 typedef int (*dumped_cb)(void *arg, const struct dumped *d);
 
+/* Calls `each` for the elements that one message lists. -EBADMSG, or what `each` returned. */
+int elements_of(const struct nlmsghdr *nlh, dumped_cb each, void *arg);
 /* Calls `each` for all elements; -EINTR: start again. */
 int elements_dump(struct firewall *fw, const char *set, dumped_cb each, void *arg);
 /* One element by its key. -ENOENT. */
@@ -108,6 +132,9 @@ int element_get(struct firewall *fw, const char *set, const void *key, uint8_t k
 int rules_put(struct firewall *fw, uint32_t next_set);
 int guard_put(struct firewall *fw, const struct firewall_config *config);
 void reserved_put(struct firewall *fw, const struct firewall_config *config);
+/* The same for the WAN and the LANs, as far as they were told. */
+int router_put(struct firewall *fw);
+void router_fini(struct router *r);
 
 /* Finds out what the kernel can do, in a table that is gone afterwards. */
 int firewall_probe(struct firewall *fw);
@@ -117,8 +144,6 @@ int elements_delete(struct firewall *fw, const char *set, const uint8_t *keys,
 		    uint8_t key_len, size_t n);
 /* Forgets all staged steps. */
 void staged_drop(struct firewall *fw);
-/* Stages a lease so that all its objects are put there again, whatever is missing. */
-int stage_repair(struct firewall *fw, const struct lease *l, uint64_t now_ms);
 
 /* The userdata of the epoch element, and back (-EBADMSG); and its key. */
 #define ABOUT_KEY_EPOCH 1U

@@ -14,7 +14,8 @@ libfirewall_a_SOURCES = \
 	firewall/probe.c \
 	firewall/rules.c \
 	firewall/ruleset.c \
-	firewall/sockets.c firewall/sockets.h
+	firewall/sockets.c firewall/sockets.h \
+	firewall/watch.c firewall/watch.h
 
 check_LIBRARIES += libfirewall_san.a
 libfirewall_san_a_SOURCES = $(libfirewall_a_SOURCES)
@@ -39,3 +40,9 @@ tests_unit_test_netlink_LDADD = libfirewall_san.a libbase_san.a $(NFTNL_LIBS) $(
 noinst_PROGRAMS += tests/lab/fwtool
 tests_lab_fwtool_SOURCES = tests/lab/fwtool.c
 tests_lab_fwtool_LDADD = libfirewall.a liblease.a libbase.a $(NFTNL_LIBS) $(MNL_LIBS)
+
+check_PROGRAMS += tests/unit/test_watch
+tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
+tests_unit_test_watch_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_watch_LDADD = libfirewall_san.a libbase_san.a $(NFTNL_LIBS) $(MNL_LIBS) \
+	$(UNIT_LIBS)

@@ -4,6 +4,7 @@
  * packet on; a lease is never a rule.
  *
  * pre (dstnat + 5, after an admin's own DNAT): what comes in for a lease.
+ * self (the same in output): what the router itself sends to a lease's external port.
  * src (srcnat - 5, before masquerade): with which port LAN hosts go out.
  *   hairpin: LAN to LAN through the external address
  *   outsrc: a lease's twin first, then ports that others hold, then claims
@@ -29,6 +30,7 @@
 struct rules {
 	struct firewall *fw;
 	uint32_t next_set; /* ids of sets within this batch */
+	size_t n;
 	struct expr e;
 	int err;
 };
@@ -82,6 +84,7 @@ static void end(struct rules *r)
 
 	if (err)
 		r->err = err;
+	r->n++;
 }
 
 /* proto . port at the fields 0 and 1 */
@@ -99,13 +102,16 @@ static void saddr_proto_port(struct expr *e, enum expr_port which, unsigned int 
 	expr_port(e, which, at + 2);
 }
 
-static void pre_dnat(struct rules *r, bool from_lan, bool restricted)
-{
-	struct expr *e = begin(r, "pre");
+enum pre_from { FROM_WAN, FROM_LAN, FROM_SELF };
 
-	expr_ifname(e, EXPR_IIFNAME, from_lan ? "lan" : "wan");
+static void pre_dnat(struct rules *r, enum pre_from from, bool restricted)
+{
+	struct expr *e = begin(r, from == FROM_SELF ? "self" : "pre");
+
+	if (from != FROM_SELF)
+		expr_ifname(e, EXPR_IIFNAME, from == FROM_LAN ? "lan" : "wan");
 	expr_nfproto_ipv4(e, true);
-	if (from_lan)
+	if (from != FROM_WAN)
 		expr_daddr_in(e, "wan4");
 	if (restricted) {
 		tcp_udp(r, true); /* nft wants it there when the port comes first */
@@ -125,10 +131,10 @@ static void pre_dnat(struct rules *r, bool from_lan, bool restricted)
 /* The more special rule first: its remotes may lead elsewhere than everybody else. */
 static void fill_pre(struct rules *r)
 {
-	pre_dnat(r, false, true);
-	pre_dnat(r, false, false);
-	pre_dnat(r, true, true);
-	pre_dnat(r, true, false);
+	for (enum pre_from from = FROM_WAN; from <= FROM_SELF; from++) {
+		pre_dnat(r, from, true);
+		pre_dnat(r, from, false);
+	}
 }
 
 static void return_unless_ipv4(struct rules *r, const char *chain)
@@ -390,5 +396,6 @@ int rules_put(struct firewall *fw, uint32_t next_set)
 	fill_learn(&r);
 	fill_out(&r);
 	fill_forward(&r);
+	fw->n_rules = r.n;
 	return r.err;
 }

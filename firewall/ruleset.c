@@ -7,6 +7,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter_ipv4.h>
 #include <net/if.h>
 #include <stdio.h> /* libnftnl's headers want FILE */
@@ -202,6 +203,7 @@ static const struct chain_spec chains[] = {
 	{"out", NULL, 0, 0},
 	{"worker", NULL, 0, 0},
 	{"pre", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST + 5},
+	{"self", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST + 5},
 	{"src", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 5},
 	{"learn", "filter", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC + 10},
 	{"forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER - 5},
@@ -217,6 +219,7 @@ struct inventory {
 	const char *table;
 	enum found set[N_SETS];
 	enum found chain[N_CHAINS];
+	size_t n_rules; /* in our chains */
 };
 
 static bool same_set(const struct set_spec *spec, const struct nftnl_set *s)
@@ -281,6 +284,39 @@ static int note_chain(void *arg, const struct nlmsghdr *nlh)
 								  : FOUND_OTHER;
 	nftnl_chain_free(c);
 	return 0;
+}
+
+static int note_rule(void *arg, const struct nlmsghdr *nlh)
+{
+	const struct nlattr *attr = mnl_nlmsg_get_payload_offset(nlh,
+								 sizeof(struct nfgenmsg));
+	struct inventory *inv = arg;
+	const char *names[2] = {"", ""}; /* the first two attributes: table and chain */
+
+	for (size_t i = 0; i < 2; i++) {
+		int left = (int)((const char *)mnl_nlmsg_get_payload_tail(nlh) -
+				 (const char *)attr);
+
+		if (!mnl_attr_ok(attr, left) ||
+		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) < 0)
+			return 0;
+		names[i] = mnl_attr_get_str(attr);
+		attr = mnl_attr_next(attr);
+	}
+	for (size_t i = 0; i < N_CHAINS; i++)
+		inv->n_rules += !strcmp(names[0], inv->table) &&
+				!strcmp(names[1], chains[i].name);
+	return 0;
+}
+
+static int count_rules(struct firewall *fw, struct inventory *inv)
+{
+	uint8_t buf[NL_REQUEST_MAX];
+	struct nlmsghdr *nlh = nl_request(&fw->nl, buf, NFT_MSG_GETRULE, NLM_F_DUMP);
+
+	inv->n_rules = 0;
+	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, fw->table);
+	return nl_query(&fw->nl, nlh, note_rule, inv);
 }
 
 static int take_inventory(struct firewall *fw, struct inventory *inv)
@@ -398,9 +434,9 @@ static bool is_empty(struct firewall *fw, const char *set)
 }
 
 /* Out of the way goes what cannot be changed where it stands. */
-static int clear(struct firewall *fw, const struct inventory *inv)
+static int clear(struct firewall *fw, const struct inventory *inv, bool keep)
 {
-	for (size_t i = 0; i < N_SETS; i++)
+	for (size_t i = 0; keep && i < N_SETS; i++)
 		if (inv->set[i] == FOUND_OTHER && sets[i].use == SET_LEASES &&
 		    !is_empty(fw, sets[i].name)) {
 			log_error("firewall: map %s of table inet %s has another form; "
@@ -423,30 +459,31 @@ static int clear(struct firewall *fw, const struct inventory *inv)
 	return 0;
 }
 
-static void put_epoch(struct firewall *fw, uint64_t now_ms)
+static void put_epoch(struct firewall *fw)
 {
-	const struct firewall_epoch epoch = {.since_ms = now_ms};
+	const struct firewall_epoch begins = {.since_ms = fw->config.now_ms};
+	const struct firewall_epoch *epoch = fw->router.epoch_known ? &fw->router.epoch
+								    : &begins;
 	uint8_t userdata[ELEMENT_USERDATA_MAX];
 	uint32_t key = ABOUT_KEY_EPOCH;
 	struct kernel_element e = {
 		.key = &key, .key_len = sizeof(key), .userdata = userdata};
 
-	e.userdata_len = (uint8_t)about_epoch_userdata(&epoch, userdata);
+	e.userdata_len = (uint8_t)about_epoch_userdata(epoch, userdata);
 	/* One that is there stays as it is. */
 	element_message(&fw->batch, fw->table, "about", NFT_MSG_NEWSETELEM, NLM_F_CREATE,
 			&e);
 }
 
-int firewall_install(struct firewall *fw, const struct firewall_config *config)
+/* keep: a lease map of another form is not touched while it holds anything. */
+static int install(struct firewall *fw, const struct inventory *inv, bool keep)
 {
-	struct inventory inv;
-	int err = take_inventory(fw, &inv);
+	const struct firewall_config *config = &fw->config;
+	int err;
 
-	if (err)
-		return err;
 	nl_batch_begin(&fw->batch);
 	put_table(fw);
-	err = clear(fw, &inv);
+	err = clear(fw, inv, keep);
 	if (err)
 		return err;
 	for (size_t i = 0; i < N_SETS && !err; i++) {
@@ -456,8 +493,10 @@ int firewall_install(struct firewall *fw, const struct firewall_config *config)
 			      limited ? config->max_leases + FIREWALL_SLACK
 				      : sets[i].size);
 	}
-	put_epoch(fw, config->now_ms);
+	put_epoch(fw);
 	reserved_put(fw, config);
+	if (!err)
+		err = router_put(fw);
 	for (size_t i = 0; i < N_CHAINS; i++)
 		put_chain(fw, &chains[i]);
 	if (!err)
@@ -467,6 +506,38 @@ int firewall_install(struct firewall *fw, const struct firewall_config *config)
 	if (err)
 		return err;
 	return nl_commit_whole(&fw->nl, &fw->batch);
+}
+
+int firewall_install(struct firewall *fw, const struct firewall_config *config)
+{
+	struct inventory inv;
+	int err = take_inventory(fw, &inv);
+
+	fw->config = *config;
+	return err ? err : install(fw, &inv, true);
+}
+
+int firewall_mend(struct firewall *fw, struct firewall_mended *mended)
+{
+	struct inventory inv;
+	int err = take_inventory(fw, &inv);
+
+	memset(mended, 0, sizeof(*mended));
+	if (!err) {
+		err = count_rules(fw, &inv);
+		err = err == -ENOENT || err == -EINTR ? 0 : err;
+	}
+	if (err)
+		return err;
+	for (size_t i = 0; i < N_SETS; i++) {
+		mended->sets += inv.set[i] != FOUND_SAME;
+		mended->leases = mended->leases ||
+				 (sets[i].use == SET_LEASES && inv.set[i] != FOUND_SAME);
+	}
+	for (size_t i = 0; i < N_CHAINS; i++)
+		mended->chains += inv.chain[i] != FOUND_SAME;
+	mended->rules = fw->n_rules > inv.n_rules ? fw->n_rules - inv.n_rules : 0;
+	return install(fw, &inv, false);
 }
 
 int firewall_remove(struct firewall *fw)
@@ -479,6 +550,7 @@ int firewall_remove(struct firewall *fw)
 	if (!nlh)
 		return -ENOMEM;
 	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, fw->table);
+	fw->router.epoch_known = false;
 	err = nl_commit_whole(&fw->nl, &fw->batch);
 	return err == -ENOENT ? 0 : err;
 }

@@ -146,3 +146,19 @@ def test_what_a_refused_request_costs(lab, load):
         assert each < 50, f"{each:.1f} us each"
         g.stop()
     lab.gw.nft("delete table inet portreeve\n")
+
+
+@optimised_only
+def test_after_a_flush_60000_leases_are_back_within_a_second(lab, full):
+    """L2: from the flush to the last one of them, seen from outside"""
+    def listed(name):
+        text = lab.gw.run("nft", "list", "map", "inet", "portreeve", name).stdout
+        return text.count(" expires ")
+    began = time.monotonic()
+    lab.gw.nft("flush ruleset\n" + net.MASQUERADE)
+    net.wait_for(lambda: f"{LEASES} leases" in full.log(), 10, "the repair", 0.01)
+    passed = time.monotonic() - began
+    assert [listed(name) for name in ("leases", "rev")] == [LEASES] * 2
+    assert passed < 1.0
+    with natpmp.Client(lab.console) as c:
+        assert c.get(natpmp.UDP, 61200) == 61200

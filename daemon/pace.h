@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How often work that others can cause may be done: at once while it is rare, then at a
+ * steady pace, and never with more than a share of one CPU. Pure; callers pass the time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pace {
+	uint32_t burst;    /* so many in a row without waiting */
+	uint32_t every_ms; /* then one in so many milliseconds */
+	uint32_t share;    /* rest at least so many times as long as the work took */
+	uint32_t used;     /* of the burst */
+	uint64_t since_ms; /* from when on what was used comes back */
+	uint64_t rest_until_ms;
+};
+
+/* How long to wait before the next; 0: not at all. */
+uint64_t pace_wait(struct pace *p, uint64_t now_ms);
+/* It was done, took so long and ended now. */
+void pace_done(struct pace *p, uint64_t now_ms, uint64_t took_us);
+/* Has the burst been used up? */
+bool pace_is_slow(const struct pace *p);

@@ -61,7 +61,7 @@ static void worker_ping(struct worker *w)
 	if (w->engine && engine_state(w->engine) == ENGINE_RUNNING)
 		w->silent = hooks_lives() ? 0 : w->silent + 1;
 	if (w->silent >= WORKER_PROBES) {
-		log_error("libupnp does not answer any more");
+		log_warn("libupnp does not answer any more: another worker takes over");
 		worker_end(w, 1);
 		return;
 	}

@@ -3,6 +3,8 @@
 import os
 import pwd
 import signal
+import sys
+import time
 
 import pytest
 
@@ -113,6 +115,64 @@ def test_a_stopped_worker_is_replaced(lab, gw):
         net.wait_for(lambda: c.ask(b"\0\0"), 30, "an answer of a new worker", 0.1)
     assert gw.process_id("pcp", "br-lan") != old
     assert not os.path.exists(f"/proc/{old}")
+
+
+HOLD = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long] * 4
+for tid in map(int, sys.argv[1:]):
+    for request in (0x4206, 0x4207):  # PTRACE_SEIZE, PTRACE_INTERRUPT
+        if libc.ptrace(request, tid, 0, 0):
+            sys.exit(os.strerror(ctypes.get_errno()))
+print("held", flush=True)
+while True:
+    try:
+        os.waitpid(-1, 0x40000000)  # __WALL: they are ours to reap
+    except ChildProcessError:
+        break
+"""
+
+
+def hangs(host, pid):
+    """Holds all threads of a process but its first one."""
+    threads = [t for t in os.listdir(f"/proc/{pid}/task") if int(t) != pid]
+    assert threads
+    holder = host.start(sys.executable, "-c", HOLD, *threads)
+    net.wait_for(lambda: "held" in holder.output() or not holder.running(), 5, "the threads")
+    assert holder.running(), holder.errors()
+
+
+@pytest.mark.seconds(90)
+@pytest.mark.parametrize("what", ["the worker", "only libupnp"])
+def test_an_igd_worker_that_hangs_is_replaced(lab, gw, what):
+    """The watchdog: SIGSTOP, or libupnp's threads stand still while our own goes on"""
+    old = gw.process_id("igd", "br-lan")
+    others = {p["pid"] for p in gw.processes()} - {old}
+    if what == "the worker":
+        gateway.kill(old, signal.SIGSTOP)
+    else:
+        hangs(lab.gw, old)
+        assert upnp.Igd(lab.console).call("GetExternalIPAddress")
+    assert upnp.search(lab.console, upnp.IGD1, window=0.3) == []
+    began = time.monotonic()
+    net.wait_for(lambda: upnp.search(lab.console, upnp.IGD1, window=0.3, enough=1), 25,
+                 "a new worker's answer", 0.1)
+    print(time.monotonic() - began)
+    assert gw.process_id("igd", "br-lan") != old
+    net.wait_for(lambda: not os.path.exists(f"/proc/{old}"), 2, "its end")
+    assert others <= {p["pid"] for p in gw.processes()}
+    assert upnp.Igd(lab.console).call("GetExternalIPAddress")
+
+
+def test_a_worker_that_only_waits_is_left_alone(lab, gw):
+    """Nobody asks, and libupnp answers the watchdog's own search: nothing of that is sent"""
+    pids = {p["pid"] for p in gw.processes()}
+    with lab.console.capture() as cap, lab.guest.capture() as guest:
+        time.sleep(12)  # more than two rounds of the watchdog
+        assert not [p for p in cap.udp(upnp.PORT) + guest.udp(upnp.PORT)
+                    if not p.payload.startswith(b"NOTIFY")]
+    assert {p["pid"] for p in gw.processes()} == pids
 
 
 def test_ctrl_c_says_byebye():

@@ -15,6 +15,7 @@ static const char help[] =
 	"commands:\n"
 	"  list          the open ports: where they lead, who asked, how long\n"
 	"  status        the daemon, its networks and its processes\n"
+	"  check         what stands in the way of open ports on this machine\n"
 	"  delete PORT   closes a port now (for root); PORT is udp/3074, 3074/udp, or\n"
 	"                3074 for both protocols\n"
 	"  help          this text\n"
@@ -26,7 +27,8 @@ static const char help[] =
 	"                      [" RUNSTATEDIR "/portreeve]\n"
 	"  --help, --version\n"
 	"\n"
-	"exit codes: 0 done, 1 no such port, 64 usage, 69 portreeved cannot be reached,\n"
+	"exit codes: 0 done, 1 no such port (check: warnings), 2 check: something blocks,\n"
+	"64 usage, 69 portreeved cannot be reached,\n"
 	"77 not allowed. The manual: man portreeve\n";
 
 static const struct cli_command {
@@ -36,6 +38,7 @@ static const struct cli_command {
 	{"list", cli_list},
 	{"status", cli_status},
 	{"delete", cli_delete},
+	{"check", cli_check},
 };
 
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)

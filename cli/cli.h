@@ -14,6 +14,8 @@
 enum cli_exit {
 	CLI_OK = 0,
 	CLI_NOT_FOUND = 1,
+	CLI_WARNINGS = 1, /* of check */
+	CLI_BLOCKED = 2,  /* of check: a lease does not work on this machine */
 	CLI_USAGE = 64,
 	CLI_UNREACHABLE = 69,
 	CLI_FAILED = 70, /* portreeved refused, or answered what we do not know */
@@ -40,6 +42,7 @@ int cli_run(struct cli *cli, int argc, char **argv);
 int cli_list(struct cli *cli, int argc, char **argv);
 int cli_status(struct cli *cli, int argc, char **argv);
 int cli_delete(struct cli *cli, int argc, char **argv);
+int cli_check(struct cli *cli, int argc, char **argv);
 
 /* "portreeve: ..." in one line on stderr; returns the code. */
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)

@@ -498,10 +498,38 @@ static void control_delete(void *arg, struct varlink_call *call)
 	free(s.keys.key);
 }
 
+static json_t *finding_json(const struct check_finding *f)
+{
+	return json_pack("{s:s,s:s,s:s,s:s?}", "severity",
+			 check_severity_name(f->severity), "id", f->id, "text", f->text,
+			 "fix", f->fix[0] ? f->fix : NULL);
+}
+
+static void control_check(void *arg, struct varlink_call *call)
+{
+	struct control *c = arg;
+	const struct check_report *r;
+	json_t *findings;
+
+	if (!has_only(call, NULL, 0))
+		return;
+	r = c->ops->check(c->core);
+	findings = r ? json_array() : NULL;
+	if (!findings) {
+		no_memory(call);
+		return;
+	}
+	for (size_t i = 0; i < r->n; i++)
+		json_array_append_new(findings, finding_json(&r->finding[i]));
+	varlink_reply(call,
+		      json_pack("{s:o,s:b}", "findings", findings, "more", (int)r->more));
+}
+
 static const struct varlink_method control_methods[] = {
 	{"List", control_list},
 	{"Status", control_status},
 	{"Delete", control_delete},
+	{"Check", control_check},
 	{NULL, NULL},
 };
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/check.h"
 #include "lease/lease.h"
 
 #define CONTROL_LANS 16 /* LEASE_LANS_MAX */
@@ -76,6 +77,8 @@ struct control_ops {
 	 * LEASE_NOT_FOUND, LEASE_KERNEL ... */
 	void (*end_lease)(void *core, const struct control_key *key,
 			  void (*done)(void *arg, enum lease_reason reason), void *arg);
+	/* Looks at the machine now. Borrowed until the next call; NULL: no memory. */
+	const struct check_report *(*check)(void *core);
 };
 
 /* Serves on the listening AF_UNIX stream socket, which it takes over, also on failure.

@@ -112,7 +112,7 @@ static void core_end_lease(void *arg, const struct control_key *key,
 }
 
 const struct control_ops core_control_ops = {core_status, core_each_lease,
-					     core_find_lease, core_end_lease};
+					     core_find_lease, core_end_lease, core_check};
 
 void core_admin_answer(struct core *c, size_t i, enum lease_reason reason)
 {

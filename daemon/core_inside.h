@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "conf/config.h"
+#include "daemon/check.h"
 #include "daemon/control.h"
 #include "daemon/core.h"
 #include "daemon/heal.h"
@@ -55,6 +56,8 @@ struct core {
 	struct firewall_epoch epoch; /* RFC 6887 8.5 */
 	bool serving;                /* the parent was told */
 	struct core_admin admin[CONTROL_PROCESSES];
+	uint64_t checked_ms; /* when `check` was made; 0: never */
+	struct check_report check;
 };
 
 /* What the workers and the ledger ask of us. */
@@ -75,6 +78,9 @@ void core_state_due(int fd, short what, void *arg);
 
 /* Takes the interfaces as they are now; `first` at the start. */
 void core_look_around(struct core *c, bool first);
+
+/* What stands in the way now; NULL: no memory. */
+const struct check_report *core_check(void *arg);
 
 /* An admin's request was answered. */
 void core_admin_answer(struct core *c, size_t i, enum lease_reason reason);

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 noinst_LIBRARIES += libdaemon.a
 libdaemon_a_SOURCES = \
+	daemon/check.c daemon/check.h daemon/check_inside.h \
+	daemon/check_rules.c \
 	daemon/control.c daemon/control.h \
 	daemon/core.c daemon/core.h daemon/core_inside.h \
 	daemon/core_admin.c \
+	daemon/core_check.c \
 	daemon/core_network.c \
 	daemon/core_serve.c \
 	daemon/epoch.c daemon/epoch.h \

@@ -257,6 +257,8 @@ static void enter_landlock(enum role role, const char *state_dir)
 				       LANDLOCK_ACCESS_FS_WRITE_FILE |
 				       LANDLOCK_ACCESS_FS_MAKE_REG |
 				       LANDLOCK_ACCESS_FS_REMOVE_FILE);
+	if (role == ROLE_CORE) /* what `portreeve check` looks at */
+		landlock_allow(ruleset, "/proc/sys/net", LANDLOCK_ACCESS_FS_READ_FILE);
 	if (role == ROLE_IGD) {
 		landlock_allow(ruleset, "/proc/self/net", LANDLOCK_ACCESS_FS_READ_FILE);
 		landlock_allow(ruleset, "/etc/localtime", LANDLOCK_ACCESS_FS_READ_FILE);

@@ -7,6 +7,7 @@ libfirewall_a_SOURCES = \
 	firewall/element.c firewall/element.h \
 	firewall/expr.c firewall/expr.h \
 	firewall/firewall.h \
+	firewall/foreign.c firewall/foreign.h \
 	firewall/guard.c \
 	firewall/kernel.c firewall/kernel.h \
 	firewall/links.c firewall/links.h \
@@ -15,6 +16,9 @@ libfirewall_a_SOURCES = \
 	firewall/rules.c \
 	firewall/ruleset.c \
 	firewall/sockets.c firewall/sockets.h \
+	firewall/walk.c firewall/walk.h \
+	firewall/walk_eval.c firewall/walk_eval.h \
+	firewall/walk_xt.c \
 	firewall/watch.c firewall/watch.h
 
 check_LIBRARIES += libfirewall_san.a

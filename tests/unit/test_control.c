@@ -117,7 +117,19 @@ static void end_lease(void *core, const struct control_key *key,
 		f->most_pending = f->n_pending;
 }
 
-static const struct control_ops ops = {status, each_lease, find_lease, end_lease};
+static const struct check_report *check(void *core)
+{
+	static const struct check_report report = {
+		.n = 2,
+		.finding = {{CHECK_BLOCK, "ip-forward", "it does not route", "sysctl x"},
+			    {CHECK_NOTE, "other", "a \"note\"", ""}},
+	};
+
+	(void)core;
+	return &report;
+}
+
+static const struct control_ops ops = {status, each_lease, find_lease, end_lease, check};
 
 static int setup(void **state)
 {
@@ -321,6 +333,16 @@ static void lists_many_in_pieces(void **state)
 	ask(f, LIST_MORE, "{\"parameters\":{\"leases\":[]}}");
 }
 
+static void tells_what_stands_in_the_way(void **state)
+{
+	struct fixture *f = *state;
+
+	ask(f, "{\"method\":\"org.portreeve.Check\"}",
+	    "{\"parameters\":{\"findings\":[{\"severity\":\"block\",\"id\":\"ip-forward\","
+	    "\"text\":\"it does not route\",\"fix\":\"sysctl x\"},{\"severity\":\"note\","
+	    "\"id\":\"other\",\"text\":\"a \\\"note\\\"\",\"fix\":null}],\"more\":false}}");
+}
+
 static void tells_its_status(void **state)
 {
 	struct fixture *f = *state;
@@ -483,6 +505,7 @@ int main(void)
 		TEST(lists_what_is_not_ordinary),
 		TEST(lists_a_lease_past_its_deadline_with_nothing_left),
 		TEST(lists_many_in_pieces),
+		TEST(tells_what_stands_in_the_way),
 		TEST(tells_its_status),
 		TEST(deletes_a_port_of_one_protocol_or_of_both),
 		TEST(deletes_only_of_the_remote_that_was_named),

@@ -22,6 +22,7 @@ SCOPED_DEFINE(free_text, char)
  * last line, is known outside of blocks only. */
 #define END_KEY "__end"
 #define CONFIG_MAX 1048576
+#define GONE_AFTER_MIN_S 10 /* the kernel asks a host for three seconds */
 
 /* The keys that may stand in a block, as "a, b, c". */
 static const char *keys_text(const cfg_t *cfg, char *buf, size_t size)
@@ -140,6 +141,16 @@ static int top_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 		reading->lifetime_line = cfg->line;
 		return read_seconds(cfg, opt, text, 7 * 86400, &c->max_lifetime_s);
 	}
+	if (strcmp(opt->name, "gone-after") == 0) {
+		if (read_seconds(cfg, opt, text, 7 * 86400, &c->gone_after_s))
+			return -1;
+		return c->gone_after_s >= GONE_AFTER_MIN_S
+			       ? 0
+			       : read_wrong(cfg, opt->name,
+					    "%us is out of range, allowed are whole "
+					    "seconds, 10s to 7d",
+					    c->gone_after_s);
+	}
 	if (strcmp(opt->name, "pcp-nonce") == 0) {
 		c->pcp_nonce_same_source = strcmp(text, "same-source") == 0;
 		if (c->pcp_nonce_same_source || strcmp(text, "strict") == 0)
@@ -229,6 +240,7 @@ static cfg_opt_t top_keys[] = {
 	CFG_SEC("router", blocks_router_keys, CFGF_NONE),
 	KEY("min-lifetime", top_key),
 	KEY("max-lifetime", top_key),
+	KEY("gone-after", top_key),
 	KEY("pcp-nonce", top_key),
 	KEY("own-masquerade", top_key),
 	KEYS("reserved", top_key),
@@ -246,6 +258,7 @@ void config_defaults(struct config *c)
 		.requests_per_second = 200,
 		.min_lifetime_s = 120,
 		.max_lifetime_s = 86400,
+		.gone_after_s = 1800,
 		.own_masquerade = true,
 		.reserved_file = CONFIG_RESERVED_FILE,
 	};

@@ -60,7 +60,8 @@ struct config {
 	uint32_t requests_per_second;
 	uint32_t min_lifetime_s; /* of PCP, as max_lifetime_s, which is NAT-PMP's too */
 	uint32_t max_lifetime_s;
-	bool own_masquerade; /* choose the source ports of LAN hosts */
+	uint32_t gone_after_s; /* of a host's silence: it has left the LAN */
+	bool own_masquerade;   /* choose the source ports of LAN hosts */
 	size_t n_access;
 	struct lease_access access[LEASE_ACCESS_MAX];
 	size_t n_forwards;

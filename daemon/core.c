@@ -87,6 +87,8 @@ static int core_read_config(struct core *c)
 		.nonce_same_source = c->config.pcp_nonce_same_source,
 		.in_use = core_in_use,
 		.flows = core_flows,
+		.heard = core_heard,
+		.silence_ms = c->config.gone_after_s * 1000ULL,
 		.in_use_arg = c,
 		.reserved_tcp = c->config.reserved_tcp,
 		.reserved_udp = c->config.reserved_udp,
@@ -180,6 +182,13 @@ struct core *core_new(const struct options *o)
 		core_free(c);
 		return NULL;
 	}
+	err = neighbours_open(&c->neighbours);
+	if (err) {
+		errno = -err;
+		log_error("cannot read the neighbours from the kernel: %m");
+		core_free(c);
+		return NULL;
+	}
 	c->sockets = sockets_open();
 	if (!c->sockets) {
 		log_error("cannot ask the kernel for the router's own ports: %m");
@@ -188,8 +197,8 @@ struct core *core_new(const struct options *o)
 	}
 	c->tcp_idle = core_open_timeout(
 		"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established");
-	c->udp_idle =
-		core_open_timeout("/proc/sys/net/netfilter/nf_conntrack_udp_timeout");
+	c->udp_idle = core_open_timeout(
+		"/proc/sys/net/netfilter/nf_conntrack_udp_timeout");
 	topology_init(&c->topology, &c->config);
 	return c;
 }
@@ -303,6 +312,7 @@ void core_free(struct core *c)
 	if (c->udp_idle >= 0)
 		close(c->udp_idle);
 	links_close(c->links);
+	neighbours_close(c->neighbours);
 	sockets_close(c->sockets);
 	firewall_close(c->firewall);
 	free(c);

@@ -19,6 +19,7 @@
 #include "daemon/topology.h"
 #include "daemon/workers.h"
 #include "firewall/firewall.h"
+#include "firewall/neighbours.h"
 #include "firewall/sockets.h"
 
 #define CORE_TO_ADMIN (1ULL << 32) /* an answer from here on is not a worker's */
@@ -36,6 +37,7 @@ struct core {
 	struct lease_policy policy;
 	struct topology topology;
 	struct links *links;
+	struct neighbours *neighbours;
 	struct sockets *sockets;
 	struct firewall *firewall;
 	uid_t worker_uid;
@@ -69,6 +71,7 @@ enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
 			      const struct in6_addr *internal);
 bool core_flows(void *arg, uint8_t protocol, uint16_t port,
 		const struct in6_addr *internal);
+uint64_t core_heard(void *arg, const struct in6_addr *internal, uint64_t now_ms);
 /* Something that workers are told has changed; they learn of it a little later. */
 void core_changed(struct core *c);
 /* Tells the parent, once, when everything that is wanted answers. */

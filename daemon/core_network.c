@@ -7,6 +7,54 @@
 #include "daemon/core_inside.h"
 #include "daemon/epoch.h"
 
+static bool core_is_routed(const struct core *c, const struct in6_addr *host)
+{
+	for (size_t i = 0; i < LEASE_LANS_MAX; i++)
+		for (size_t k = 0; k < c->topology.lan[i].n_also; k++)
+			if (prefix_has(&c->topology.lan[i].also[k], host))
+				return true;
+	return false;
+}
+
+/* The LAN that has that host next to it; NULL: it is behind another router, or nowhere. */
+static const struct topology_lan *core_lan_of(const struct core *c,
+					      const struct in6_addr *host)
+{
+	for (size_t i = 0; i < LEASE_LANS_MAX; i++) {
+		const struct topology_lan *lan = &c->topology.lan[i];
+
+		for (size_t k = 0; k < lan->n_addrs; k++) {
+			struct prefix net = {lan->addrs[k].addr, lan->addrs[k].len};
+
+			if (prefix_has(&net, host))
+				return lan;
+		}
+	}
+	return NULL;
+}
+
+/* Behind another router nobody can tell: such a host is believed to be there. */
+uint64_t core_heard(void *arg, const struct in6_addr *internal, uint64_t now_ms)
+{
+	struct core *c = arg;
+	const struct topology_lan *lan = core_lan_of(c, internal);
+	uint64_t silence = NEIGHBOURS_NEVER;
+	int err;
+
+	if (!lan)
+		return core_is_routed(c, internal) ? now_ms : 0;
+	err = neighbours_silence(c->neighbours, lan->ifindex, internal, &silence);
+	/* Asked long before it counts as gone, but not when it has just answered. */
+	if (!err && silence > c->policy.silence_ms / 8)
+		err = neighbours_probe(c->neighbours, lan->ifindex, internal);
+	if (err && err != -ENODEV) {
+		errno = -err;
+		log_warn("the kernel does not tell of a neighbour: %m");
+		return now_ms;
+	}
+	return silence < now_ms ? now_ms - silence : 0;
+}
+
 static void core_set_wan(struct core *c)
 {
 	const struct topology *t = &c->topology;

@@ -221,10 +221,28 @@ static void ledger_carry(struct ledger *l)
 
 static void ledger_arm(struct ledger *l);
 
+/* Did anything change that clients see? Not when the clock only re-armed a lease. */
+static bool ledger_visible(const struct ledger *l)
+{
+	for (size_t i = 0; i < l->n_waiters; i++) {
+		const struct ledger_waiter *w = &l->waiter[i];
+
+		for (size_t k = w->first; k < w->first + w->n; k++) {
+			const struct lease_change *s = &l->changes.step[k];
+
+			if (w->asked || !s->had || !s->has ||
+			    s->before.claims != s->after.claims)
+				return true;
+		}
+	}
+	return false;
+}
+
 static void ledger_commit(struct ledger *l)
 {
-	size_t n_waiters = l->n_waiters, steps = l->changes.n;
+	size_t n_waiters = l->n_waiters;
 	size_t listed = registry_listed(l->book);
+	bool visible = ledger_visible(l);
 
 	if (!n_waiters)
 		return;
@@ -243,7 +261,7 @@ static void ledger_commit(struct ledger *l)
 	l->n_waiters = 0;
 	l->changes.n = 0;
 	l->ops->answered(l->arg);
-	if (steps || listed != registry_listed(l->book)) {
+	if (visible || listed != registry_listed(l->book)) {
 		l->update_id++;
 		l->ops->changed(l->arg);
 	}

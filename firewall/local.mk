@@ -11,6 +11,7 @@ libfirewall_a_SOURCES = \
 	firewall/guard.c \
 	firewall/kernel.c firewall/kernel.h \
 	firewall/links.c firewall/links.h \
+	firewall/neighbours.c firewall/neighbours.h \
 	firewall/netlink.c firewall/netlink.h \
 	firewall/probe.c \
 	firewall/rules.c \

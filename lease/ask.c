@@ -180,7 +180,7 @@ int ask_renew(const struct ask *a, uint32_t id)
 		return ask_refuse(a, reason);
 	if (book_pending(a->r, id))
 		return -EAGAIN;
-	claim_put(&l, a->req, seconds, a->r->now_ms);
+	claim_put(&l, a->r->policy, a->req, seconds, a->r->now_ms);
 	if (memcmp(&l, ask_lease(a, id), sizeof(l)) == 0)
 		return ask_answer(a, &l, seconds); /* said twice within a millisecond */
 	if (book_reserve(a->r, a->out, BOOK_STEPS))
@@ -322,7 +322,7 @@ static int map_new(const struct ask *a)
 		reason = map_policy(a, &l);
 	if (reason)
 		return ask_refuse(a, reason);
-	claim_put(&l, a->req, seconds, a->r->now_ms);
+	claim_put(&l, a->r->policy, a->req, seconds, a->r->now_ms);
 	if (map_port(a, &l, &reason))
 		return -EAGAIN;
 	if (!reason)

@@ -45,8 +45,13 @@ static void claim_describe(struct lease *l, const struct lease_request *req)
 	       strnlen(req->description, LEASE_DESCRIPTION_MAX));
 }
 
-void claim_put(struct lease *l, const struct lease_request *req, uint32_t seconds,
-	       uint64_t now_ms)
+uint64_t claim_silence(const struct lease_policy *p)
+{
+	return p->silence_ms ? p->silence_ms : LEASE_SILENCE_MS;
+}
+
+void claim_put(struct lease *l, const struct lease_policy *p,
+	       const struct lease_request *req, uint32_t seconds, uint64_t now_ms)
 {
 	unsigned int bit = 1U << req->by;
 
@@ -54,8 +59,11 @@ void claim_put(struct lease *l, const struct lease_request *req, uint32_t second
 	l->until_ms[req->by] = seconds == CLAIM_FOREVER ? LEASE_NO_DEADLINE
 							: now_ms + seconds * 1000ULL;
 	l->until_gone = (uint8_t)(l->until_gone & ~bit);
-	if (req->flags & LEASE_UNTIL_GONE)
+	if (req->flags & LEASE_UNTIL_GONE) {
 		l->until_gone = (uint8_t)(l->until_gone | bit);
+		l->gone_ms = now_ms + claim_silence(p);
+		l->look_ms = now_ms + claim_silence(p) / 2;
+	}
 	/* Others that keep the lease were promised that it works. */
 	l->enabled = !(req->flags & LEASE_DISABLED) || l->claims != bit;
 	if (req->by == LEASE_BY_PCP && (req->flags & LEASE_NONCE)) {
@@ -93,10 +101,18 @@ unsigned int claim_expired(const struct lease *l, uint64_t now_ms)
 	return bits;
 }
 
+/* Does a claim last for ever, and is it no static one, which the kernel keeps so? */
+static bool claim_forever(const struct lease *l)
+{
+	for (unsigned int by = 0; by < LEASE_BY_END; by++)
+		if (l->claims >> by & 1 && l->until_ms[by] == LEASE_NO_DEADLINE)
+			return !(l->claims >> LEASE_BY_STATIC & 1);
+	return false;
+}
+
 void claim_settle(struct lease *l, uint64_t now_ms)
 {
-	uint64_t clock = 0, latest = 0;
-	bool clockless = false;
+	uint64_t kernel = 0, latest = 0;
 
 	for (unsigned int by = 0; by < LEASE_BY_END; by++) {
 		uint64_t until = l->until_ms[by];
@@ -105,36 +121,31 @@ void claim_settle(struct lease *l, uint64_t now_ms)
 			continue;
 		if (until > latest)
 			latest = until;
-		if (l->until_gone >> by & 1 || until == LEASE_NO_DEADLINE)
-			clockless = true;
-		else if (until > clock)
-			clock = until;
+		if (l->until_gone >> by & 1)
+			until = l->gone_ms;
+		else if (until == LEASE_NO_DEADLINE)
+			until = now_ms + LEASE_SILENCE_MS;
+		if (until > kernel)
+			kernel = until;
 	}
+	if (!l->until_gone)
+		l->gone_ms = l->look_ms = 0;
 	l->deadline_ms = latest;
-	l->kernel_ms = latest;
-	if (l->claims >> LEASE_BY_STATIC & 1 || !clockless)
-		return;
-	l->kernel_ms = now_ms + LEASE_SILENCE_MS;
-	if (l->kernel_ms < clock)
-		l->kernel_ms = clock;
-	if (l->kernel_ms > latest)
-		l->kernel_ms = latest;
+	l->kernel_ms = kernel > latest || l->claims >> LEASE_BY_STATIC & 1 ? latest
+									   : kernel;
 }
 
 uint64_t claim_next(const struct lease *l)
 {
-	uint64_t next = LEASE_NO_DEADLINE;
+	uint64_t next = LEASE_NO_DEADLINE, half = LEASE_SILENCE_MS / 2;
 
 	for (unsigned int by = 0; by < LEASE_BY_END; by++)
 		if (l->claims >> by & 1 && l->until_ms[by] < next)
 			next = l->until_ms[by];
-	if (l->kernel_ms < l->deadline_ms) {
-		uint64_t half = LEASE_SILENCE_MS / 2;
-		uint64_t rearm = l->kernel_ms > half ? l->kernel_ms - half : 0;
-
-		if (rearm < next)
-			next = rearm;
-	}
+	if (l->until_gone && l->look_ms < next)
+		next = l->look_ms;
+	if (claim_forever(l) && (l->kernel_ms < half || l->kernel_ms - half < next))
+		next = l->kernel_ms > half ? l->kernel_ms - half : 0;
 	return next;
 }
 

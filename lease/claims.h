@@ -17,9 +17,12 @@ static inline bool claim_has(const struct lease *l, enum lease_by by)
 /* The seconds that this request is granted; CLAIM_FOREVER: no end. */
 uint32_t claim_granted(const struct lease_policy *p, const struct lease_request *req);
 
+/* After how much silence a host has left. */
+uint64_t claim_silence(const struct lease_policy *p);
+
 /* Sets or renews the claim of the request, with its nonce, description and enabled flag. */
-void claim_put(struct lease *l, const struct lease_request *req, uint32_t seconds,
-	       uint64_t now_ms);
+void claim_put(struct lease *l, const struct lease_policy *p,
+	       const struct lease_request *req, uint32_t seconds, uint64_t now_ms);
 /* Takes claims off. */
 void claim_drop(struct lease *l, unsigned int bits);
 /* Those whose time has come, as bits. */

@@ -14,6 +14,8 @@ const char *lease_end_name(enum lease_end end)
 		return "expired";
 	case LEASE_END_POLICY:
 		return "policy";
+	case LEASE_END_GONE:
+		return "gone";
 	}
 	return "none";
 }

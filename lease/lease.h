@@ -17,7 +17,8 @@
 
 /* How long the kernel keeps an element past the time that was granted. */
 #define LEASE_KERNEL_GRACE_MS 200
-/* The kernel timeout of leases without a clock; re-armed at half of it. */
+/* The kernel timeout of leases without a clock; re-armed at half of it. Of those that last
+ * until their host has left it is the policy's silence, which is this much by default. */
 #define LEASE_SILENCE_MS (30 * 60 * 1000ULL)
 
 struct lease {
@@ -52,6 +53,10 @@ struct lease {
 	uint64_t until_ms
 		[LEASE_BY_END]; /* of each claim; LEASE_NO_DEADLINE for static ones */
 	uint64_t deadline_ms;   /* the latest of them: when the lease ends */
+	/* With until_gone: when the host counts as gone, unless it is heard of until then, and
+	 * when to listen for it next; else 0. */
+	uint64_t gone_ms;
+	uint64_t look_ms;
 	/* When the kernel may drop it, without the grace: deadline_ms, or sooner for leases
 	 * without a clock, which the core re-arms in time. LEASE_NO_DEADLINE: never. */
 	uint64_t kernel_ms;
@@ -66,13 +71,14 @@ struct lease_change {
 		LEASE_END_DELETED, /* its last claim was taken off */
 		LEASE_END_EXPIRED, /* its deadline came */
 		LEASE_END_POLICY,  /* the present configuration does not allow it */
+		LEASE_END_GONE,    /* its host has left the LAN */
 	} end;
 	uint32_t who; /* the caller's mark of the request that caused it */
 	struct lease before;
 	struct lease after;
 };
 
-/* "deleted", "expired", "policy". */
+/* "deleted", "expired", "policy", "gone". */
 const char *lease_end_name(enum lease_end end);
 
 /* Is it a pinhole: of an IPv6 host, without translation? */

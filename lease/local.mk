@@ -75,3 +75,8 @@ check_PROGRAMS += tests/unit/test_numbered
 tests_unit_test_numbered_SOURCES = tests/unit/test_numbered.c tests/unit/registry_rig.h
 tests_unit_test_numbered_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_numbered_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_gone
+tests_unit_test_gone_SOURCES = tests/unit/test_gone.c tests/unit/registry_rig.h
+tests_unit_test_gone_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_gone_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)

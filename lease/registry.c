@@ -59,19 +59,50 @@ uint64_t registry_next(const struct registry *r)
 	return deadlines_next(&r->deadlines);
 }
 
+/* Listens for a host whose lease lasts until it has left, more and more closely as its silence
+ * goes on. The claims that end with it. */
+static unsigned int due_gone(const struct registry *r, struct lease *l)
+{
+	const struct lease_policy *p = r->policy;
+	uint64_t silence = claim_silence(p), heard = r->now_ms;
+
+	if (!l->until_gone || l->look_ms > r->now_ms)
+		return 0;
+	if (p->heard)
+		heard = p->heard(p->in_use_arg, &l->internal, r->now_ms);
+	if (heard + silence > l->gone_ms)
+		l->gone_ms = heard + silence;
+	if (l->gone_ms <= r->now_ms)
+		return l->until_gone;
+	l->look_ms = r->now_ms + silence / 8;
+	if (l->look_ms + silence / 2 < l->gone_ms)
+		l->look_ms = l->gone_ms - silence / 2;
+	if (l->look_ms > l->gone_ms)
+		l->look_ms = l->gone_ms;
+	return 0;
+}
+
 /* Does what is due of one lease. */
 static void registry_due_one(struct registry *r, uint32_t id, uint32_t who,
 			     struct lease_changes *out)
 {
-	struct lease l = table_node(&r->table, id)->lease;
-	unsigned int over = claim_expired(&l, r->now_ms);
+	struct lease_node *n = table_node(&r->table, id);
+	struct lease l = n->lease;
+	unsigned int over = claim_expired(&l, r->now_ms), gone = due_gone(r, &l);
 
-	if (over == l.claims) {
-		book_end(r, id, LEASE_END_EXPIRED, who, out);
+	if ((over | gone) == l.claims) {
+		book_end(r, id, over == l.claims ? LEASE_END_EXPIRED : LEASE_END_GONE,
+			 who, out);
 		return;
 	}
-	claim_drop(&l, over);
+	claim_drop(&l, over | gone);
 	claim_settle(&l, r->now_ms);
+	if (l.claims == n->lease.claims && l.kernel_ms == n->lease.kernel_ms) {
+		n->lease.look_ms = l.look_ms; /* nothing that the kernel should know */
+		n->lease.gone_ms = l.gone_ms;
+		book_schedule(r, id, 0);
+		return;
+	}
 	book_change(r, id, &l, who, out);
 }
 
@@ -104,9 +135,13 @@ size_t registry_due(struct registry *r, uint64_t now_ms, size_t max,
 }
 
 /* Times that no request could have led to are cut. */
-static void adopt_times(struct lease *l, uint64_t now_ms)
+static void adopt_times(struct lease *l, uint64_t silence_ms, uint64_t now_ms)
 {
 	uint64_t kernel_ms = l->kernel_ms;
+
+	/* The silence went on while nobody listened. */
+	l->gone_ms = kernel_ms < now_ms + silence_ms ? kernel_ms : now_ms + silence_ms;
+	l->look_ms = l->gone_ms > silence_ms / 2 ? l->gone_ms - silence_ms / 2 : 0;
 
 	for (unsigned int by = 0; by < LEASE_BY_END; by++) {
 		bool forever = by == LEASE_BY_STATIC || by == LEASE_BY_ADMIN;
@@ -167,7 +202,7 @@ enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
 		reason = filters_check(&l);
 	if (reason)
 		return reason;
-	adopt_times(&l, now_ms);
+	adopt_times(&l, claim_silence(r->policy), now_ms);
 	if (l.deadline_ms <= now_ms)
 		return LEASE_NOT_FOUND;
 	host = hosts_get(&r->hosts, &l.internal);

@@ -47,7 +47,12 @@ struct lease_policy {
 	 * inside port gets it, whatever is suggested (RFC 6886 3.3, RFC 6887 11.3). NULL: no. */
 	bool (*flows)(void *arg, uint8_t protocol, uint16_t port,
 		      const struct in6_addr *internal);
-	void *in_use_arg; /* of both */
+	/* When was that inside host last heard of on its LAN? 0: not as far as is known. It is
+	 * asked to answer, so that a later call knows more. NULL: just now. */
+	uint64_t (*heard)(void *arg, const struct in6_addr *internal, uint64_t now_ms);
+	void *in_use_arg; /* of all three */
+	uint64_t
+		silence_ms; /* after so much of it a host has left; 0: LEASE_SILENCE_MS */
 	/* The seed of port choice and hash tables; random, so that both are hard to guess. */
 	uint64_t seed;
 };

@@ -82,6 +82,7 @@ static void check_config(const struct config *c)
 	must(c->per_host >= 1 && c->per_host <= 65535);
 	must(c->requests_per_second >= 1 && c->requests_per_second <= 1000000);
 	must(c->min_lifetime_s >= 1 && c->min_lifetime_s <= c->max_lifetime_s);
+	must(c->gone_after_s >= 10 && c->gone_after_s <= 7 * 86400);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

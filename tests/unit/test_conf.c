@@ -158,7 +158,7 @@ static void an_unknown_key_names_its_line_and_what_is_allowed(void **state)
 	(void)state;
 	refuses("\n\nfoo = 1\n",
 		"p.conf:3: foo: no such key, allowed here: wan, lan, limits, access, forward, router, "
-		"min-lifetime, max-lifetime, pcp-nonce, own-masquerade, reserved, "
+		"min-lifetime, max-lifetime, gone-after, pcp-nonce, own-masquerade, reserved, "
 		"allow-reserved, reserved-file");
 	refuses("lan \"br0\" {\n\tupnp = true\n\topen = true\n}\n",
 		"p.conf:3: open: no such key, allowed here: trusted, upnp, pcp, nat-pmp, also, "
@@ -168,7 +168,7 @@ static void an_unknown_key_names_its_line_and_what_is_allowed(void **state)
 		"requests-per-second");
 	refuses("bar { x = 1 }\n",
 		"p.conf:1: bar: no such key, allowed here: wan, lan, limits, access, forward, router, "
-		"min-lifetime, max-lifetime, pcp-nonce, own-masquerade, reserved, "
+		"min-lifetime, max-lifetime, gone-after, pcp-nonce, own-masquerade, reserved, "
 		"allow-reserved, reserved-file");
 	refuses("wan \"ppp0\" { mtu = 1 }\n",
 		"p.conf:1: mtu: no such key, allowed here: none");
@@ -217,6 +217,14 @@ static void durations_are_checked(void **state)
 	refuses("\n max-lifetime = 1m\n",
 		"p.conf:2: min-lifetime: 120s is more than max-lifetime, allowed is 1s to 60s");
 	accepts("max-lifetime = 1m min-lifetime = 5s");
+	refuses("gone-after = 9s",
+		"p.conf:1: gone-after: 9s is out of range, allowed are whole seconds, 10s to 7d");
+	refuses("gone-after = 8d",
+		"p.conf:1: gone-after: 8d is out of range, allowed are whole seconds, 1s to 7d");
+	accepts("gone-after = 10s");
+	assert_int_equal(c.gone_after_s, 10);
+	accepts("");
+	assert_int_equal(c.gone_after_s, 1800);
 }
 
 static void booleans_are_checked(void **state)

@@ -671,6 +671,8 @@ static void a_lease_without_a_clock_is_rearmed_at_half_for_a_week(void **state)
 	assert_true(g->out.step[0].had && g->out.step[0].has);
 	assert_int_equal(g->out.step[0].after.kernel_ms, g->now + LEASE_SILENCE_MS);
 	g->out.step[0].before.kernel_ms = g->out.step[0].after.kernel_ms;
+	g->out.step[0].before.gone_ms = g->out.step[0].after.gone_ms;
+	g->out.step[0].before.look_ms = g->out.step[0].after.look_ms;
 	assert_memory_equal(&g->out.step[0].before, &g->out.step[0].after,
 			    sizeof(struct lease));
 	while (at(g, 7100)) {

@@ -61,7 +61,12 @@ static void model_add(struct model *m, const struct lease *l)
 
 static void same_lease(const struct lease *a, const struct lease *b)
 {
-	assert_memory_equal(a, b, sizeof(*a));
+	struct lease like = *a;
+
+	/* When to listen for a host is nobody else's business: there is no step for that. */
+	like.gone_ms = b->gone_ms;
+	like.look_ms = b->look_ms;
+	assert_memory_equal(&like, b, sizeof(like));
 }
 
 /* A step says what was there and what is there now; believe only what fits. */

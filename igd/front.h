@@ -29,8 +29,6 @@ struct front_ops {
 			const char *body, size_t len);
 	/* A parked one waited too long: answer it now. */
 	void (*late)(void *arg, struct front_conn *c);
-	/* A parked one's client went away: forget it. */
-	void (*gone)(void *arg, struct front_conn *c);
 	/* An answer with `sent` set is with the kernel, or will never be. */
 	void (*sent)(void *arg, struct front_conn *c);
 };

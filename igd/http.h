@@ -76,3 +76,6 @@ struct http_chunked {
  * 0, or what to refuse the request with: 400, 413. */
 size_t http_chunked_take(struct http_chunked *c, const char *in, size_t len, char *out,
 			 size_t *out_len, size_t out_max, int *status);
+
+/* The words that go with a status of ours, RFC 9110 section 15. */
+const char *http_reason(int status);

@@ -35,6 +35,7 @@ portreeve_igd_SOURCES = \
 	daemon/sandbox.c daemon/sandbox.h \
 	igd/engine.c igd/engine.h \
 	igd/front.c igd/front.h \
+	igd/front_conn.c igd/front_inside.h \
 	igd/hooks.c igd/hooks.h \
 	igd/notify.c igd/notify.h \
 	igd/requests.c igd/requests.h \

@@ -488,15 +488,6 @@ static void requests_late(void *arg, struct front_conn *c)
 		answer_status(c, 503);
 }
 
-static void requests_gone(void *arg, struct front_conn *c)
-{
-	struct pending *p = front_mark(c);
-
-	(void)arg;
-	if (p)
-		pending_leave(p);
-}
-
 static void requests_sent(void *arg, struct front_conn *c)
 {
 	struct requests *r = arg;
@@ -512,7 +503,6 @@ static void requests_sent(void *arg, struct front_conn *c)
 static const struct front_ops front_ops = {
 	.request = requests_request,
 	.late = requests_late,
-	.gone = requests_gone,
 	.sent = requests_sent,
 };
 

@@ -10,8 +10,9 @@ usage: ./autogen.sh              make ./configure; installs nothing
        sudo ./autogen.sh demo    show the main job in a lab of network namespaces
        sudo ./autogen.sh check   build and run every test (what .ci/run does)
        sudo ./autogen.sh check-full
-                                 check, and distcheck, clang, the layout of the code,
-                                 check once more in a Debian 13 that it makes
+                                 check, and distcheck, clang, the layout of the code, a
+                                 browser, large clients and those from npm, and check
+                                 once more in a Debian 13 that it makes
        sudo ./autogen.sh bench   measure against miniupnpd
        sudo ./autogen.sh install [CONFIGURE-OPTION...]
                                  build and install into /usr, /etc, /var and /run
@@ -27,10 +28,12 @@ build_packages="autoconf automake gcc libc6-dev make pkgconf libmnl-dev libnftnl
 	libevent-dev libconfuse-dev libjansson-dev libsqlite3-dev libseccomp-dev libcap-dev
 	libupnp-dev libxml2-dev libcmocka-dev"
 lab_packages="iproute2 nftables iptables conntrack tcpdump socat procps python3 python3-pytest
-	python3-libtorrent transmission-daemon miniupnpc natpmpc gssdp-tools gupnp-tools"
+	python3-libtorrent python3-miniupnpc transmission-daemon miniupnpc natpmpc gssdp-tools
+	gupnp-tools"
 check_packages="cppcheck binutils xz-utils
 	clang libclang-rt-dev|libclang-rt-19-dev|libclang-rt-14-dev"
-full_packages="clang-format shellcheck debootstrap firewalld ufw dbus"
+full_packages="clang-format shellcheck debootstrap firewalld ufw dbus chromium
+	fonts-dejavu-core qbittorrent-nox"
 bench_packages="miniupnpd-nftables"
 
 say()
@@ -279,6 +282,19 @@ shellcheck_all()
 	cd "$top" && shellcheck autogen.sh .ci/run conf/create-users tests/debian13
 }
 
+# What test_browser.py and test_clients.py run with Node.js, in the versions of the lock file.
+install_node_clients()
+{
+	mkdir -p "$build/node"
+	cp "$top"/tests/node/*.js* "$build/node/"
+	(cd "$build/node" && quietly npm.log npm ci --ignore-scripts --no-audit --no-fund)
+}
+
+full_lab()
+{
+	install_node_clients && PORTREEVE_NODE=$build/node lab plain tests/lab -m full
+}
+
 debian13()
 {
 	case $(cat /etc/debian_version 2>/dev/null) in
@@ -309,6 +325,7 @@ check_more()
 	stage "programs by clang" build clang --enable-werror CC=clang
 	stage "layout" clang_format_all
 	stage "scripts" shellcheck_all
+	stage "browser and large clients" full_lab
 	stage "Debian 13" debian13
 }
 
@@ -352,6 +369,8 @@ check)
 	;;
 check-full)
 	need_packages $build_packages $lab_packages $check_packages $full_packages
+	# other builds of Node.js bring npm along
+	command -v npm >/dev/null || need_packages nodejs npm
 	check
 	check_more
 	finish

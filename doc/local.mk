@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-EXTRA_DIST += doc/protocols.md doc/upnp.md
+EXTRA_DIST += doc/protocols.md doc/upnp.md doc/status-page.png

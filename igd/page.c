@@ -80,6 +80,20 @@ static void page_span(struct text *t, uint64_t seconds)
 		text_printf(t, "%u s", (unsigned int)seconds);
 }
 
+/* The largest unit alone. */
+static void page_about(struct text *t, uint32_t seconds)
+{
+	static const struct {
+		uint32_t seconds;
+		const char *name;
+	} units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+	size_t i = 0;
+
+	while (units[i].seconds > 1 && seconds < units[i].seconds)
+		i++;
+	text_printf(t, "%u %s", seconds / units[i].seconds, units[i].name);
+}
+
 static void page_wan(struct text *t, const struct record_state *s, uint64_t now_ms)
 {
 	enum page_nat nat = page_nat(s);
@@ -128,7 +142,9 @@ static void page_device(struct text *t, const struct record_row *row)
 {
 	char addr[ADDR_TEXT];
 
-	text_printf(t, "<td data-label=\"Device\">%s", addr_text(&row->internal, addr));
+	text_printf(t, "<td data-label=\"Device\"><bdi%s>%s</bdi>",
+		    addr_is_v4(&row->internal) ? "" : " class=\"six\"",
+		    addr_text(&row->internal, addr));
 	if (!addr_is_v4(&row->internal))
 		text_put(t, "<small>IPv6, without translation</small>");
 	else if (row->int_port != row->ext_port)
@@ -190,7 +206,7 @@ static void page_end(struct text *t, const struct record_row *row)
 		break;
 	}
 	text_put(t, "<small>open for ");
-	page_span(t, row->age_s);
+	page_about(t, row->age_s);
 	text_put(t, "</small></td>");
 }
 
@@ -246,9 +262,10 @@ void page_write(struct text *t, const struct record_state *s,
 		    "again&hellip;</p>\n<main>\n");
 	page_wan(t, s, now_ms);
 	page_leases(t, rows, n, more);
-	text_put(t, "</main>\n<footer>This page only shows. Each port closes by itself "
-		    "when its time is up or its device is gone. "
-		    "<span>portreeve</span></footer>\n<script>");
+	text_put(t,
+		 "</main>\n<footer>This page only shows. A port that a program asked for "
+		 "closes when its time is up or its device is gone. "
+		 "<span>portreeve</span></footer>\n<script>");
 	text_put(t, page_script);
 	text_put(t, "</script>\n</body>\n</html>\n");
 }

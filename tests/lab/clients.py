@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The programs people have: upnpc, natpmpc, libtorrent, transmission-daemon."""
+"""The programs people have: upnpc, natpmpc, python3-miniupnpc, libtorrent, transmission-daemon,
+qbittorrent-nox, and what JavaScript programs use."""
 import json
+import os
 import re
 import sys
 
@@ -108,3 +110,81 @@ class Transmission:
 
     def stop(self):
         return self.process.stop(timeout=10)
+
+
+class Qbittorrent:
+    """qbittorrent-nox with port forwarding, and nothing else that talks."""
+
+    def __init__(self, host, port):
+        folder = host.net.tempdir("qbittorrent")
+        conf = f"{folder}/qBittorrent/config"
+        os.makedirs(conf)
+        with open(f"{conf}/qBittorrent.conf", "w", encoding="utf-8") as f:
+            f.write(f"""[BitTorrent]
+Session\\Port={port}
+Session\\DHTEnabled=false
+Session\\LSDEnabled=false
+Session\\PeXEnabled=false
+[LegalNotice]
+Accepted=true
+[Network]
+PortForwardingEnabled=true
+[Preferences]
+WebUI\\Enabled=false
+WebUI\\UseUPnP=false
+""")
+        self.process = host.start("qbittorrent-nox", f"--profile={folder}",
+                                  env=dict(os.environ, HOME=folder, LC_ALL="C.UTF-8"))
+
+    def stop(self):
+        return self.process.stop(timeout=20)
+
+
+def node(host, script, *args, timeout=40):
+    """One of tests/node, where check-full has installed them; its last line is JSON."""
+    done = host.run("node", f"{node_dir()}/{script}", *args, timeout=timeout, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def node_dir():
+    try:
+        return os.environ["PORTREEVE_NODE"]
+    except KeyError:
+        raise net.LabError("PORTREEVE_NODE is where tests/node was installed") from None
+
+
+class Browser:
+    """Chromium with one page open, driven line by line: see tests/node/page.js."""
+
+    def __init__(self, host, url, script=True):
+        read, self.pipe = os.pipe()
+        args = [] if script else ["no-script"]
+        self.process = host.start("node", f"{node_dir()}/page.js", url, "/usr/bin/chromium", *args,
+                                  stdin=read)
+        os.close(read)
+        self.answers = 0
+        self.answer()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        os.write(self.pipe, b"end\n")
+        os.close(self.pipe)
+        self.process.wait(10)
+
+    def answer(self):
+        def look():
+            lines = self.process.output().splitlines(keepends=True)
+            if len(lines) > self.answers and lines[self.answers].endswith("\n"):
+                return lines[self.answers]
+            if not self.process.running():
+                raise net.LabError(f"the browser ended: {self.process.errors()}")
+            return None
+        line = net.wait_for(look, 30, "the browser", 0.05)
+        self.answers += 1
+        return json.loads(line)
+
+    def ask(self, *words):
+        os.write(self.pipe, (" ".join(map(str, words)) + "\n").encode())
+        return self.answer()

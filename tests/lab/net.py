@@ -152,9 +152,10 @@ class Process:
 
     def __init__(self, argv, out, err, **kwargs):
         self.argv, self.out, self.err = argv, out, err
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
         with open(out, "ab") as o, open(err, "ab") as e:
-            self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=o, stderr=e,
-                                          start_new_session=True, **kwargs)
+            self.popen = subprocess.Popen(argv, stdout=o, stderr=e, start_new_session=True,
+                                          **kwargs)
         self.pid = self.popen.pid
 
     def output(self):

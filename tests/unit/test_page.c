@@ -120,7 +120,7 @@ static void a_lease_is_told_with_who_and_how_long(void **state)
 	r.int_port = 3075;
 	page = page_of(&s, &r, 1, false, 0);
 	assert_shows(page, "<b>3074</b> UDP", true);
-	assert_shows(page, "192.168.77.20<small>its port 3075</small>", true);
+	assert_shows(page, "192.168.77.20</bdi><small>its port 3075</small>", true);
 	assert_shows(page, "<bdi>Xbox</bdi>", true);
 	assert_shows(page, "PCP, UPnP", true);
 	assert_shows(page, "in 59 min 59 s<small>open for 1 s</small>", true);
@@ -151,7 +151,7 @@ static void what_is_special_about_a_lease_is_told(void **state)
 	assert_shows(page, "only from 12.0.0.2", true);
 	assert_shows(page, "not by itself", true);
 	assert_shows(page, "for some hosts only", true);
-	assert_shows(page, "2001:db8::9<small>IPv6", true);
+	assert_shows(page, "2001:db8::9</bdi><small>IPv6", true);
 	assert_shows(page, "only 4 are shown", true);
 	free(page);
 }

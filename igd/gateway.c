@@ -66,8 +66,8 @@ static int run_set_default(const struct action_run *r)
 		return ERROR_INVALID_ARGS;
 	if (strcmp(value, ours) == 0)
 		return 0;
-	return strncmp(value, ours, udn) == 0 ? ERROR_INVALID_SERVICE_ID
-					      : ERROR_INVALID_UUID;
+	return strncmp(value, ours, udn + 1) == 0 ? ERROR_INVALID_SERVICE_ID
+						  : ERROR_INVALID_UUID;
 }
 
 #define OPTIONAL(action)                                                                 \

@@ -101,7 +101,8 @@ def http(host, addr, port, data, timeout=5.0):
 def request(host, method, url, headers=(), body=b"", timeout=5.0):
     u = urlsplit(url)
     port = u.port or 80
-    lines = [f"{method} {u.path or '/'} HTTP/1.1", f"Host: {u.hostname}:{port}",
+    name = f"[{u.hostname}]" if ":" in u.hostname else u.hostname
+    lines = [f"{method} {u.path or '/'} HTTP/1.1", f"Host: {name}:{port}",
              "Connection: close", *(f"{k}: {v}" for k, v in headers)]
     if body:
         lines.append(f"Content-Length: {len(body)}")
@@ -145,6 +146,7 @@ class Igd:
         self.host, self.version = host, version
         gateway = gateway or (net.GUEST_LAN if host.addr == net.GUEST else net.LAN)
         port = port or (49153 if gateway == net.GUEST_LAN else 49152)
+        gateway = f"[{gateway}]" if ":" in gateway else gateway
         self.url = f"http://{gateway}:{port}/rootDesc{'' if version == 1 else '2'}.xml"
         answer = get(host, self.url)
         if answer.status != 200:

@@ -69,8 +69,8 @@ extern const struct control_ops core_control_ops;
 
 enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
 			      const struct in6_addr *internal);
-bool core_flows(void *arg, uint8_t protocol, uint16_t port,
-		const struct in6_addr *internal);
+uint32_t core_flows(void *arg, uint8_t protocol, uint16_t port,
+		    const struct in6_addr *internal);
 uint64_t core_heard(void *arg, const struct in6_addr *internal, uint64_t now_ms);
 /* Something that workers are told has changed; they learn of it a little later. */
 void core_changed(struct core *c);

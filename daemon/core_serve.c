@@ -250,13 +250,16 @@ enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
 	return LEASE_OK;
 }
 
-bool core_flows(void *arg, uint8_t protocol, uint16_t port,
-		const struct in6_addr *internal)
+uint32_t core_flows(void *arg, uint8_t protocol, uint16_t port,
+		    const struct in6_addr *internal)
 {
 	struct core *c = arg;
+	uint64_t left_ms;
 
-	return addr_is_v4(internal) &&
-	       firewall_claims(c->firewall, protocol, port, addr_to_v4(internal)) > 0;
+	if (!addr_is_v4(internal) || firewall_claims(c->firewall, protocol, port,
+						     addr_to_v4(internal), &left_ms) <= 0)
+		return 0;
+	return (uint32_t)((left_ms + 999) / 1000);
 }
 
 void core_check_ready(struct core *c)

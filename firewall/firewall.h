@@ -152,9 +152,10 @@ int firewall_epoch_set(struct firewall *fw, const struct firewall_epoch *epoch);
 int firewall_claimed(struct firewall *fw, uint8_t protocol, uint16_t port,
 		     struct in_addr internal);
 
-/* Do flows of that host itself leave from that external port now? 1, 0 or -errno. */
+/* Do flows of that host itself leave from that external port now? 1, 0 or -errno. If so, for
+ * how long it stays theirs if they send no more; left_ms may be NULL. */
 int firewall_claims(struct firewall *fw, uint8_t protocol, uint16_t port,
-		    struct in_addr internal);
+		    struct in_addr internal, uint64_t *left_ms);
 
 /* How many packets have come in through a pinhole, its renewals included. -ENOENT: it is not
  * there; -EAFNOSUPPORT: no pinhole. One question to the kernel for each of its elements. */

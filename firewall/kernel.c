@@ -349,21 +349,26 @@ long firewall_count(struct firewall *fw, const char *set)
 	return -EINTR;
 }
 
+struct there {
+	bool there;
+	uint64_t left_ms;
+};
+
 static int note_there(void *arg, const struct dumped *d)
 {
-	bool *there = arg;
+	struct there *there = arg;
 
-	(void)d;
-	*there = true;
+	there->there = true;
+	there->left_ms = d->left_ms;
 	return 0;
 }
 
 static int element_there(struct firewall *fw, const char *set, const void *key,
-			 uint8_t key_len, bool *there)
+			 uint8_t key_len, struct there *there)
 {
 	int err;
 
-	*there = false;
+	*there = (struct there){.there = false};
 	err = element_get(fw, set, key, key_len, note_there, there);
 	return err == -ENOENT ? 0 : err;
 }
@@ -405,29 +410,31 @@ static void claim_key(uint8_t key[ELEMENT_HOST_KEY], uint8_t protocol, uint16_t 
 }
 
 int firewall_claims(struct firewall *fw, uint8_t protocol, uint16_t port,
-		    struct in_addr internal)
+		    struct in_addr internal, uint64_t *left_ms)
 {
 	uint8_t key[ELEMENT_HOST_KEY];
-	bool mine;
+	struct there mine;
 	int err;
 
 	claim_key(key, protocol, port, internal);
 	err = element_there(fw, "mine", key, ELEMENT_HOST_KEY, &mine);
-	return err ? err : mine;
+	if (!err && left_ms)
+		*left_ms = mine.left_ms;
+	return err ? err : mine.there;
 }
 
 int firewall_claimed(struct firewall *fw, uint8_t protocol, uint16_t port,
 		     struct in_addr internal)
 {
 	uint8_t key[ELEMENT_HOST_KEY];
-	bool taken;
+	struct there taken;
 	int err;
 
 	claim_key(key, protocol, port, internal);
 	err = element_there(fw, "taken", key, ELEMENT_PORT_KEY, &taken);
-	if (err || !taken)
+	if (err || !taken.there)
 		return err;
-	err = firewall_claims(fw, protocol, port, internal);
+	err = firewall_claims(fw, protocol, port, internal, NULL);
 	return err < 0 ? err : !err;
 }
 

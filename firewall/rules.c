@@ -293,18 +293,20 @@ static void fill_learn(struct rules *r)
 	end(r);
 }
 
+/* The inside host has that external port. */
+static void put_claim(struct expr *e)
+{
+	proto_port(e, EXPR_SPORT);
+	expr_ct_saddr(e, 2);
+	expr_set_put(e, EXPR_UPDATE, "mine", 0);
+	proto_port(e, EXPR_SPORT);
+	expr_set_put(e, EXPR_UPDATE, "taken", 0);
+}
+
 static void fill_out(struct rules *r)
 {
 	struct expr *e = begin(r, "out");
 
-	/* Held ports need no claim; first, as it is all that a leased flow pays. */
-	expr_nfproto_ipv4(e, true);
-	proto_port(e, EXPR_SPORT);
-	expr_in_set(e, "held", 0);
-	expr_return(e);
-	end(r);
-
-	e = begin(r, "out");
 	expr_nfproto_ipv4(e, true);
 	expr_ct_reply(e);
 	expr_return(e);
@@ -317,17 +319,23 @@ static void fill_out(struct rules *r)
 	expr_return(e);
 	end(r);
 
+	/* What leaves from a leased port claims it, so that it is still this host's when the
+	 * lease has ended (RFC 6887 section 15). */
+	e = begin(r, "out");
+	expr_nfproto_ipv4(e, true);
+	proto_port(e, EXPR_SPORT);
+	expr_in_set(e, "held", 0);
+	put_claim(e);
+	expr_return(e);
+	end(r);
+
 	/* The host that made the claim keeps it; nobody else can. */
 	e = begin(r, "out");
 	expr_nfproto_ipv4(e, true);
 	proto_port(e, EXPR_SPORT);
 	expr_ct_saddr(e, 2);
 	expr_in_set(e, "mine", 0);
-	proto_port(e, EXPR_SPORT);
-	expr_ct_saddr(e, 2);
-	expr_set_put(e, EXPR_UPDATE, "mine", 0);
-	proto_port(e, EXPR_SPORT);
-	expr_set_put(e, EXPR_UPDATE, "taken", 0);
+	put_claim(e);
 	end(r);
 }
 

@@ -43,10 +43,11 @@ struct lease_policy {
 	 * with PREFER_FAILURE; UPnP's exact request gets it all the same. NULL: all are free. */
 	enum lease_reason (*in_use)(void *arg, uint8_t protocol, uint16_t port,
 				    const struct in6_addr *internal);
-	/* Do flows of that inside host leave from that external port now? Then a mapping of the
-	 * inside port gets it, whatever is suggested (RFC 6886 3.3, RFC 6887 11.3). NULL: no. */
-	bool (*flows)(void *arg, uint8_t protocol, uint16_t port,
-		      const struct in6_addr *internal);
+	/* Do flows of that inside host leave from that external port now, and for how many
+	 * seconds do they keep it if they send no more? Then a mapping of the inside port gets
+	 * it, whatever is suggested (RFC 6886 3.3, RFC 6887 11.3). 0, or NULL: no. */
+	uint32_t (*flows)(void *arg, uint8_t protocol, uint16_t port,
+			  const struct in6_addr *internal);
 	/* When was that inside host last heard of on its LAN? 0: not as far as is known. It is
 	 * asked to answer, so that a later call knows more. NULL: just now. */
 	uint64_t (*heard)(void *arg, const struct in6_addr *internal, uint64_t now_ms);

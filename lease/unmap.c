@@ -42,6 +42,17 @@ void ask_unmap_one(const struct ask *a, uint32_t id)
 	book_change(a->r, id, &l, a->who, a->out);
 }
 
+/* RFC 6887 section 15: for how long the host's own packets keep the external port theirs,
+ * seconds; nobody else gets it for so long. NAT-PMP answers 0 (RFC 6886 section 3.4). */
+static uint32_t unmap_left(const struct ask *a, const struct lease *l)
+{
+	const struct lease_policy *p = a->r->policy;
+
+	if (a->req->by != LEASE_BY_PCP || !p->flows || lease_is_pinhole(l))
+		return 0;
+	return p->flows(p->in_use_arg, l->protocol, l->ext_port, &l->internal);
+}
+
 /* Of one inside port. What is not there, or was never claimed, is deleted with success (RFC
  * 6887 section 15.1, RFC 6886 section 3.4). */
 int ask_unmap(const struct ask *a)
@@ -73,8 +84,12 @@ int ask_unmap(const struct ask *a)
 	if (book_reserve(a->r, a->out, touched * BOOK_STEPS))
 		return -ENOMEM;
 	for (; n; n--) {
-		uint32_t next = ask_ring_next(a, id);
+		uint32_t next = ask_ring_next(a, id), left = 0;
 
+		if (ask_unmap_bits(a, ask_lease(a, id)))
+			left = unmap_left(a, ask_lease(a, id));
+		if (left > a->reply->lifetime)
+			a->reply->lifetime = left;
 		ask_unmap_one(a, id);
 		id = next;
 	}

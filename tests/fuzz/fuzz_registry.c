@@ -77,10 +77,10 @@ static enum lease_reason in_use(void *arg, uint8_t protocol, uint16_t port,
 	return port == 7005 ? LEASE_ROUTER : port == 7006 ? LEASE_TAKEN : LEASE_OK;
 }
 
-static bool flows(void *arg, uint8_t protocol, uint16_t port,
-		  const struct in6_addr *internal)
+static uint32_t flows(void *arg, uint8_t protocol, uint16_t port,
+		      const struct in6_addr *internal)
 {
-	return in_use(arg, protocol, port, internal) == LEASE_OK && port & 1;
+	return in_use(arg, protocol, port, internal) == LEASE_OK ? port & 1 : 0;
 }
 
 static const struct lease *book_has(const struct lease *l)
@@ -326,8 +326,8 @@ static struct lease_request read_request(struct feed *f, uint8_t op, int *lan)
 	req.index = c;
 	req.last_port = (uint16_t)(req.ext_port + (c >> 3));
 	req.remote_port = v6 && op & 16 ? e & 3 : 0;
-	if (req.op >= LEASE_OP_PIN_RENEW && c < LEASES_MAX && entries[c].used)
-		req.index = entries[c].lease.number;
+	if (req.op >= LEASE_OP_PIN_RENEW && entries[c & 7].used)
+		req.index = entries[c & 7].lease.number;
 	*lan = (req.by == LEASE_BY_ADMIN || req.by == LEASE_BY_STATIC) && !(d & 128) ? -1
 										     : 0;
 	if (!filters)

@@ -309,9 +309,31 @@ def test_no_theft_of_a_port_in_use(lab, gw, port):
     with pcp.Client(lab.console) as c, pcp.Client(lab.console2) as b, lab.console.udp(p) as s:
         assert c.map(UDP, p, x).external == x
         assert net.source_seen(s, lab.inet) == (net.WAN, x)
-        assert c.delete(UDP, p).result == pcp.SUCCESS
+        gone = c.delete(UDP, p)
+        assert gone.result == pcp.SUCCESS
+        assert 110 <= gone.lifetime <= 120  # of two minutes since that packet
         assert not net.arrives(lab.inet, s, x, timeout=0.2)
         assert b.map(UDP, x, x).external != x
+        assert b.result(UDP, port(), x, options=pcp.prefer_failure()) == \
+            pcp.CANNOT_PROVIDE_EXTERNAL
+        assert c.delete(UDP, p).lifetime == 0  # there is none any more
+        # Its flow goes on, and so does its claim on the port.
+        assert net.source_seen(s, lab.inet) == (net.WAN, x)
+        claims = net.sh(lab.gw.argv("nft", "list", "set", "inet", "portreeve", "mine"))
+        assert f"udp . {x} . {net.CONSOLE} " in claims
+
+
+def test_a_delete_without_packets_leaves_nothing(lab, gw, port):
+    """C55, C34: nothing was sent through the mapping, so nothing keeps it; NAT-PMP's delete
+    answers 0 in any case"""
+    p, q = port(), port()
+    with pcp.Client(lab.console) as c, natpmp.Client(lab.pc) as pmp, lab.pc.udp(q) as s:
+        c.get(UDP, p)
+        assert c.delete(UDP, p).lifetime == 0
+        pmp.get(natpmp.UDP, q)
+        assert net.source_seen(s, lab.inet) == (net.WAN, q)
+        gone = pmp.map(natpmp.UDP, q, 0, 0)
+        assert (gone.result, gone.lifetime) == (0, 0)
 
 
 def test_a_port_from_which_another_host_sends(lab, gw, port):

@@ -426,6 +426,49 @@ static void a_port_that_flows_of_others_leave_from_is_not_chosen(void **state)
 	}
 }
 
+static uint32_t flows_of_7100(void *arg, uint8_t protocol, uint16_t port,
+			      const struct in6_addr *internal)
+{
+	struct in6_addr own = host(20);
+
+	(void)arg;
+	return protocol == IPPROTO_UDP && port == 7100 && addr_equal(internal, &own) ? 77
+										     : 0;
+}
+
+/* C55, P13 */
+static void a_pcp_delete_tells_how_long_packets_keep_the_port(void **state)
+{
+	struct rig *g = *state;
+
+	g->policy.flows = flows_of_7100;
+	assert_int_equal(ask(g, pcp(20, 7000, 7100)), LEASE_OK);
+	assert_int_equal(g->reply.ext_port, 7100);
+	assert_int_equal(ask(g, pmp(20, 7000, 7100)), LEASE_OK);
+	assert_int_equal(ask(g, as(pmp(20, 7000, 0), LEASE_OP_UNMAP)), LEASE_OK);
+	assert_int_equal(g->reply.lifetime, 0);
+	assert_int_equal(ask(g, as(pcp(20, 7000, 0), LEASE_OP_UNMAP)), LEASE_OK);
+	assert_int_equal(g->reply.lifetime, 77);
+	assert_null(at(g, 7100));
+	assert_int_equal(ask(g, as(pcp(20, 7000, 0), LEASE_OP_UNMAP)), LEASE_OK);
+	assert_int_equal(g->reply.lifetime, 0);
+	assert_int_equal(ask(g, pcp(20, 7200, 7200)), LEASE_OK);
+	assert_int_equal(ask(g, as(pcp(20, 7200, 0), LEASE_OP_UNMAP)), LEASE_OK);
+	assert_int_equal(g->reply.lifetime, 0);
+	assert_int_equal(ask(g, pin(20, 7100)), LEASE_OK);
+	assert_int_equal(ask(g, as(pin(20, 7100), LEASE_OP_UNMAP)), LEASE_OK);
+	assert_int_equal(g->reply.lifetime, 0);
+	/* Another nonce ends nothing. */
+	assert_int_equal(ask(g, pcp(20, 7000, 7100)), LEASE_OK);
+	{
+		struct lease_request req = as(pcp(20, 7000, 0), LEASE_OP_UNMAP);
+
+		memset(req.nonce, 9, sizeof(req.nonce));
+		assert_int_equal(ask(g, req), LEASE_NONCE_MISMATCH);
+		assert_int_equal(g->reply.lifetime, 3600);
+	}
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_up, rig_down)
@@ -448,6 +491,7 @@ int main(void)
 		T(a_third_party_asks_at_its_own_rate),
 		T(another_nonce_of_the_same_host_where_the_admin_allows_it),
 		T(a_port_that_flows_of_others_leave_from_is_not_chosen),
+		T(a_pcp_delete_tells_how_long_packets_keep_the_port),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,15 +15,15 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "firewall/netlink.h"
 
 #define RX_SIZE 8192
-#define ANSWER_TRIES 8 /* datagrams that are read for one answer */
 
 struct neighbours {
 	struct mnl_socket *nl;
 	uint32_t seq;
 	long ticks; /* of the kernel's times, per second */
-	uint8_t rx[RX_SIZE];
+	_Alignas(struct nlmsghdr) uint8_t rx[RX_SIZE];
 };
 
 struct entry {
@@ -112,35 +112,26 @@ static int read_entry(const struct neighbours *n, const struct nlmsghdr *nlh,
 	return 0;
 }
 
-/* The kernel answers before send() returns, so there is nothing to wait for. */
+struct reading {
+	const struct neighbours *n;
+	struct entry *e; /* NULL: nothing is asked for */
+};
+
+static int note_entry(void *arg, const struct nlmsghdr *nlh)
+{
+	const struct reading *r = arg;
+
+	return nlh->nlmsg_type == RTM_NEWNEIGH && r->e ? read_entry(r->n, nlh, r->e) : 0;
+}
+
 static int ask(struct neighbours *n, const struct nlmsghdr *request, struct entry *e)
 {
-	int fd = mnl_socket_get_fd(n->nl), err = 0;
+	struct reading r = {.n = n, .e = e};
 
 	if (mnl_socket_sendto(n->nl, request, request->nlmsg_len) < 0)
 		return -errno;
-	for (int i = 0; i < ANSWER_TRIES; i++) {
-		ssize_t len = recv(fd, n->rx, sizeof(n->rx), MSG_DONTWAIT);
-		const struct nlmsghdr *nlh = (const void *)n->rx;
-		int left = (int)len;
-
-		if (len < 0)
-			return -errno;
-		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
-			const struct nlmsgerr *status = mnl_nlmsg_get_payload(nlh);
-
-			if (nlh->nlmsg_seq != n->seq)
-				continue;
-			if (nlh->nlmsg_type == NLMSG_ERROR)
-				return mnl_nlmsg_get_payload_len(nlh) < sizeof(*status)
-					       ? -EBADMSG
-				       : status->error ? status->error
-						       : err;
-			if (nlh->nlmsg_type == RTM_NEWNEIGH && e)
-				err = read_entry(n, nlh, e);
-		}
-	}
-	return -EBADMSG;
+	return nl_answer(mnl_socket_get_fd(n->nl), n->rx, sizeof(n->rx), n->seq,
+			 note_entry, &r);
 }
 
 static int look_up(struct neighbours *n, uint32_t ifindex, const struct in6_addr *addr,

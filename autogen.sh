@@ -319,8 +319,14 @@ check()
 	stage "fuzzing (60 s)" fuzzing
 }
 
+mutations()
+{
+	PORTREEVE_MUTATIONS=50000 lab plain tests/lab/test_mutations.py
+}
+
 check_more()
 {
+	stage "50,000 mutated messages" mutations
 	stage "distcheck" distcheck
 	stage "programs by clang" build clang --enable-werror CC=clang
 	stage "layout" clang_format_all

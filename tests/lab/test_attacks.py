@@ -22,9 +22,9 @@ PC2 = "192.168.77.31"  # a third attacker
 ATTACKERS = 3
 CONNECTIONS = 1000
 P99_US = 200000 if gateway.sanitized() else 20000
-# On a machine that is busy with other things a host waits without any attack: that, and not
-# the attack, is then what is measured.
-TRIES, BUSY = 3, 4
+# A machine that is busy with other things answers late, whoever serves. So a plain server, one
+# process without a worker and a core, is asked beside ours: several times its p99 is allowed.
+BESIDE, PORT_BESIDE, TRIES = 4, 8080, 3
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
@@ -127,18 +127,21 @@ def test_connections_of_three_hosts_do_not_keep_others_out(lab, gw, igd, worker,
     before = memory_kb(worker)
     body = upnp.envelope(IP1, "AddPortMapping", igd.mapping("UDP", p))
     for _ in range(TRIES):
-        calm = probe(lab, igd, 1.5, body, "AddPortMapping").end()
-        bound = max(P99_US, BUSY * calm["p99_us"])
+        plain = Storm(lab.gw, "serve", net.LAN, PORT_BESIDE, 6)
         attack = hold(lab, kind, 6)
         time.sleep(0.5)
-        seen = probe(lab, igd, 4.5, body, "AddPortMapping").end()
+        honest = probe(lab, igd, 4.5, body, "AddPortMapping")
+        beside = Storm(lab.console, "probe", net.CONSOLE, net.LAN, PORT_BESIDE, 25, 4.5, "/")
+        seen, beside = honest.end(), beside.end()
+        plain.end()
+        bound = max(P99_US, BESIDE * beside["p99_us"])
         attacks = [a.end() for a in attack]
-        print(calm, seen, attacks)
+        print(seen, beside, attacks)
         assert all(a["dialled"] >= CONNECTIONS and a["opened"] > 0 for a in attacks), attacks
-        assert seen["failed"] == 0 and seen["good"] > 100, seen
+        assert seen["failed"] == 0, seen
         if seen["p99_us"] < bound:
             break
-    assert seen["p99_us"] < bound, (calm, seen)
+    assert seen["p99_us"] < bound and seen["good"] > 50, (seen, beside)
     assert gw.lease("udp", p)
     if not gateway.sanitized():
         assert memory_kb(worker) - before < 4096

@@ -124,7 +124,7 @@ static void from_join(struct lease_forward *f)
 		for (size_t k = 0; k < f->n_from && !covered; k++)
 			covered = k != i && prefix_has(&f->from[k], &f->from[i].addr) &&
 				  (f->from[k].len < f->from[i].len ||
-				   (f->from[k].len == f->from[i].len && k < i));
+				   (k < i && f->from[k].len == f->from[i].len));
 		if (!covered)
 			f->from[out++] = f->from[i];
 	}

@@ -245,7 +245,7 @@ static void check_networks(const struct check_facts *facts, struct check_report 
 /* What blocks first, else as it was found. */
 static void sort(struct check_report *r)
 {
-	struct check_finding sorted[CHECK_FINDINGS];
+	struct check_finding sorted[CHECK_FINDINGS] = {0};
 	size_t n = 0;
 
 	for (int severity = CHECK_BLOCK; severity >= CHECK_NOTE; severity--)

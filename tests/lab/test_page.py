@@ -233,3 +233,22 @@ def test_slow_readers_share_one_page(lab, gw, port):
     finally:
         for s in readers:
             s.close()
+
+
+def test_ipv6_pinholes_and_ipv6_readers(port):
+    """A pinhole is a row of its own; the page is there by IPv6 too"""
+    p = port()
+    with net.Net(ipv6=True) as lab, gateway.Gateway(lab) as gw:
+        with pcp.Client(lab.console, source=net.CONSOLE6) as client:
+            reply = pcp.parse_map(client.ask(client.request(pcp.UDP, p, 0, 3600, address="::")))
+        assert (reply.result, reply.external) == (0, p)
+        seen = page.shows(lab.pc, lambda shown: len(shown.rows) == 1, "the pinhole")
+        row, = seen.rows
+        assert row.port == f"{p} UDP" and row.by == "PCP"
+        assert row.device == "2a01:77::20 | IPv6, without translation"
+        answer = upnp.http(lab.console, net.LAN6, 49152,
+                           f"GET / HTTP/1.1\r\nHost: [{net.LAN6}]:49152\r\n"
+                           "Connection: close\r\n\r\n".encode())
+        assert answer.status == 200
+        assert [r[:4] for r in page.Page(answer.body.decode()).rows] == [row[:4]]
+        assert not gateway.problems(gw.log())

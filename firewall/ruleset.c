@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include <libnftnl/chain.h>
+#include <libnftnl/expr.h>
 #include <libnftnl/set.h>
 #include <libnftnl/udata.h>
 
@@ -58,6 +59,7 @@ struct set_spec {
 	uint8_t fields[5]; /* of an interval set with a concatenation */
 	uint8_t n_fields;
 	bool host_order; /* nft has to be told, or cannot print the elements */
+	bool counted; /* each element has a counter; nft reads them back only if told */
 };
 
 #define RANGES (NFT_SET_INTERVAL | NFT_SET_CONCAT)
@@ -110,12 +112,14 @@ static const struct set_spec sets[] = {
 	 .flags = NFT_SET_TIMEOUT,
 	 .key_type = IP6_PROTO_PORT,
 	 .key_len = ELEMENT_PIN6_KEY,
+	 .counted = true,
 	 .size = SET_SIZE},
 	{.name = "pin6_from",
 	 .use = SET_LEASES,
 	 .flags = NFT_SET_TIMEOUT | RANGES,
 	 .key_type = IP6_PORT_IP6_PROTO_PORT,
 	 .key_len = ELEMENT_PIN6_FROM_KEY,
+	 .counted = true,
 	 .fields = {16, 2, 16, 1, 2},
 	 .n_fields = 5},
 	{.name = "rev",
@@ -229,7 +233,8 @@ static bool same_set(const struct set_spec *spec, const struct nftnl_set *s)
 	       nftnl_set_get_u32(s, NFTNL_SET_KEY_LEN) == spec->key_len &&
 	       nftnl_set_get_u32(s, NFTNL_SET_DATA_TYPE) == spec->data_type &&
 	       nftnl_set_get_u32(s, NFTNL_SET_DATA_LEN) == spec->data_len &&
-	       nftnl_set_get_u64(s, NFTNL_SET_TIMEOUT) == spec->timeout_ms;
+	       nftnl_set_get_u64(s, NFTNL_SET_TIMEOUT) == spec->timeout_ms &&
+	       nftnl_set_is_set(s, NFTNL_SET_EXPR) == spec->counted;
 }
 
 static int note_set(void *arg, const struct nlmsghdr *nlh)
@@ -370,9 +375,13 @@ static int put_set(struct firewall *fw, const struct set_spec *spec, uint32_t id
 	uint8_t host_order[2 + sizeof(uint32_t)] = {NFTNL_UDATA_SET_KEYBYTEORDER,
 						    sizeof(uint32_t)};
 	struct nftnl_set *s = nftnl_set_alloc();
+	struct nftnl_expr *counter = s && spec->counted ? nftnl_expr_alloc("counter")
+							: NULL;
 	struct nlmsghdr *nlh;
-	int err = s ? 0 : -ENOMEM;
+	int err = s && !counter == !spec->counted ? 0 : -ENOMEM;
 
+	if (counter)
+		nftnl_set_add_expr(s, counter); /* its owner from here on */
 	memcpy(host_order + 2, &(uint32_t){1}, sizeof(uint32_t));
 	if (!err && (nftnl_set_set_str(s, NFTNL_SET_TABLE, fw->table) ||
 		     nftnl_set_set_str(s, NFTNL_SET_NAME, spec->name)))

@@ -5,9 +5,10 @@
 #include "lease/hosts.h"
 #include "lease/policy.h"
 
-#define NEARBY 32      /* steps of two, up and down */
-#define TRIES 64       /* ports that the router itself may turn out to have */
-#define COMPANIONS 256 /* ports whose companion's owner is looked up */
+#define NEARBY 32          /* steps of two, up and down */
+#define TRIES 64           /* ports that the router itself may turn out to have */
+#define COMPANIONS 256     /* ports whose companion's owner is looked up */
+#define ALLOWED_TRIES 1024 /* ports of an access rule that are looked at */
 #define FIRST_PORT 1024
 /* From here up masquerading moves flows to; a moved flow does not look whose port it is
  * (opennat.md 8.3), so these come last. */
@@ -31,7 +32,7 @@ static bool port_ok(const struct allocator *a, uint8_t protocol, uint32_t host,
 {
 	uint32_t owner;
 
-	if (port < FIRST_PORT || port > UINT16_MAX ||
+	if (!port || port > UINT16_MAX ||
 	    table_port_first(a->table, protocol, (uint16_t)port))
 		return false;
 	owner = released_host(a->released, protocol, (uint16_t)port);
@@ -68,7 +69,8 @@ static uint64_t word_free(const struct allocator *a, uint8_t protocol, uint32_t 
 {
 	unsigned int p = protocol_index(protocol);
 	uint64_t busy = a->table->busy[p].word[w] | a->released->set[p].word[w] |
-			policy_reserved(a->policy, protocol)->word[w];
+			policy_reserved(a->policy, protocol)->word[w] |
+			policy_forwarded(a->policy, protocol)->word[w];
 	uint64_t companion = a->table->busy[!p].word[w];
 
 	return ~busy & (strict ? ~companion : companion);
@@ -125,9 +127,29 @@ static uint16_t choose_released(const struct allocator *a, uint8_t protocol,
 	return 0;
 }
 
+/* The first free port of those that a rule leaves the host. */
+static uint16_t choose_allowed(const struct allocator *a, uint8_t protocol, uint32_t host,
+			       const struct lease_access *rule)
+{
+	unsigned int tries = ALLOWED_TRIES;
+
+	for (size_t i = 0; i < rule->n_ports; i++) {
+		const struct port_range *r = &rule->ports[i];
+
+		if (!(protocol == IPPROTO_TCP ? r->tcp : r->udp))
+			continue;
+		for (uint32_t port = r->first; port <= r->last && tries; port++, tries--)
+			if (port_ok(a, protocol, host, port))
+				return (uint16_t)port;
+	}
+	return 0;
+}
+
 uint16_t allocator_choose(struct allocator *a, uint8_t protocol, uint32_t host,
 			  uint16_t wanted, uint16_t int_port)
 {
+	const struct lease_access *rule = policy_access(a->policy,
+							&hosts_at(a->hosts, host)->addr);
 	uint16_t port;
 
 	if (port_ok(a, protocol, host, wanted))
@@ -135,6 +157,8 @@ uint16_t allocator_choose(struct allocator *a, uint8_t protocol, uint32_t host,
 	if (port_ok(a, protocol, host, int_port))
 		return int_port;
 	port = choose_nearby(a, protocol, host, wanted ? wanted : int_port);
+	if (rule && rule->n_ports)
+		return port ? port : choose_allowed(a, protocol, host, rule);
 	for (int strict = 1; strict >= 0 && !port; strict--) {
 		port = choose_random(a, protocol, host, FIRST_PORT, FIRST_CROWDED,
 				     strict);

@@ -111,7 +111,8 @@ static enum lease_reason map_move(const struct ask *a, struct lease *l)
 	claim_drop(l, heuristic);
 	l->int_port = a->req->int_port;
 	l->twin = !ask_ring(a);
-	return policy_int_port(a->r->policy, a->req->by, l->protocol, l->int_port);
+	return policy_int_port(a->r->policy, a->req->by, l->protocol, l->int_port,
+			       &l->internal);
 }
 
 /*
@@ -228,9 +229,11 @@ static enum lease_reason map_policy(const struct ask *a, const struct lease *l)
 	enum lease_reason reason;
 
 	if (a->pinhole)
-		reason = policy_pinhole(p, req->by, req->protocol, req->int_port);
+		reason = policy_pinhole(p, req->by, req->protocol, req->int_port,
+					&req->internal);
 	else
-		reason = policy_int_port(p, req->by, req->protocol, req->int_port);
+		reason = policy_int_port(p, req->by, req->protocol, req->int_port,
+					 &req->internal);
 	if (!reason && !a->pinhole && (req->flags & LEASE_EXACT))
 		reason = policy_ext_port(p, req->by, req->protocol, req->ext_port,
 					 &req->internal);
@@ -359,6 +362,8 @@ static int ask_map(const struct ask *a)
 	if (ask_inside_pending(a))
 		return -EAGAIN;
 	if (!ask_overwrites(a)) {
+		if (ask_is_forwarded(a))
+			return ask_forwarded(a);
 		id = map_existing(a);
 		return id ? ask_renew(a, id) : map_new(a);
 	}

@@ -74,3 +74,18 @@ int ask_numbered(const struct ask *a);
 void ask_unmap_one(const struct ask *a, uint32_t id);
 /* Those claims, as bits. */
 unsigned int ask_unmap_bits(const struct ask *a, const struct lease *l);
+
+/* forwarded.c. Does a static forward for everybody lead to the inside port of the request? */
+bool ask_is_forwarded(const struct ask *a);
+/* Then that is the answer to who asks for it: the forward stays as it is (RFC 6887 section
+ * 11.3), for ever or as long as NAT-PMP asked. */
+int ask_forwarded(const struct ask *a);
+/* Does the request name the external port of a static forward? */
+bool ask_names_forward(const struct ask *a);
+/* GET_PORT and GET_INDEX where no lease is meant; `passed` leases stand before the forwards. */
+int ask_get_forward(const struct ask *a, size_t passed);
+/* GET_NEXT: the forward to the client that comes before all others and `best` (or NULL). */
+bool ask_next_forward(const struct ask *a,
+		      bool (*before)(const struct ask *a, const struct lease *l,
+				     const struct lease *than),
+		      const struct lease *best, struct lease *out);

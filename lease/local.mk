@@ -9,6 +9,7 @@ liblease_a_SOURCES = \
 	lease/deadlines.c lease/deadlines.h \
 	lease/filters.c lease/filters.h \
 	lease/forward.c lease/forward.h \
+	lease/forwarded.c \
 	lease/hash.h \
 	lease/hosts.c lease/hosts.h \
 	lease/lease.c lease/lease.h \

@@ -126,6 +126,24 @@ const struct portset *policy_reserved(const struct lease_policy *p, uint8_t prot
 	return protocol == IPPROTO_TCP ? &p->reserved_tcp : &p->reserved_udp;
 }
 
+const struct portset *policy_forwarded(const struct lease_policy *p, uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP ? &p->forwarded_tcp : &p->forwarded_udp;
+}
+
+const struct lease_access *policy_access(const struct lease_policy *p,
+					 const struct in6_addr *internal)
+{
+	return access_of(p->access, p->n_access, internal);
+}
+
+uint32_t policy_quota(const struct lease_policy *p, const struct in6_addr *internal)
+{
+	const struct lease_access *rule = policy_access(p, internal);
+
+	return rule && rule->has_leases ? rule->leases : p->per_host;
+}
+
 static enum lease_reason policy_in_use(const struct lease_policy *p, uint8_t protocol,
 				       uint16_t port, const struct in6_addr *internal)
 {
@@ -140,7 +158,8 @@ static bool policy_cuts(enum lease_by by)
 }
 
 enum lease_reason policy_int_port(const struct lease_policy *p, enum lease_by by,
-				  uint8_t protocol, uint16_t port)
+				  uint8_t protocol, uint16_t port,
+				  const struct in6_addr *internal)
 {
 	if (port == 0)
 		return LEASE_PORT;
@@ -159,17 +178,23 @@ enum lease_reason policy_int_port(const struct lease_policy *p, enum lease_by by
 	case LEASE_BY_END:
 		break;
 	}
-	return port < POLICY_FIRST_PORT ? LEASE_ACCESS : LEASE_OK;
+	if (port >= POLICY_FIRST_PORT)
+		return LEASE_OK;
+	return access_port(policy_access(p, internal), protocol, port) ? LEASE_OK
+								       : LEASE_ACCESS;
 }
 
 enum lease_reason policy_ext_port(const struct lease_policy *p, enum lease_by by,
 				  uint8_t protocol, uint16_t port,
 				  const struct in6_addr *internal)
 {
+	const struct lease_access *rule = policy_access(p, internal);
 	enum lease_reason used;
 
 	if (port == 0)
 		return LEASE_PORT;
+	if (portset_has(policy_forwarded(p, protocol), port))
+		return LEASE_STATIC;
 	if (by == LEASE_BY_STATIC) {
 		/* Its own forward is what the callback tells of. */
 		used = policy_in_use(p, protocol, port, internal);
@@ -177,7 +202,9 @@ enum lease_reason policy_ext_port(const struct lease_policy *p, enum lease_by by
 	}
 	if (by != LEASE_BY_ADMIN) {
 		/* Triggers may open what the reserved list leaves out below 1024. */
-		if (port < POLICY_FIRST_PORT && by != LEASE_BY_TRIGGER)
+		bool low = by == LEASE_BY_TRIGGER && !(rule && rule->n_ports);
+
+		if (!low && !access_port(rule, protocol, port))
 			return LEASE_ACCESS;
 		if (portset_has(policy_reserved(p, protocol), port))
 			return LEASE_RESERVED;
@@ -189,11 +216,16 @@ enum lease_reason policy_ext_port(const struct lease_policy *p, enum lease_by by
 /* A pinhole leads past the router, so its own ports are no matter, but the reserved list is
  * for every path. */
 enum lease_reason policy_pinhole(const struct lease_policy *p, enum lease_by by,
-				 uint8_t protocol, uint16_t port)
+				 uint8_t protocol, uint16_t port,
+				 const struct in6_addr *internal)
 {
 	bool admin = by == LEASE_BY_ADMIN || by == LEASE_BY_STATIC;
-	enum lease_reason reason = policy_int_port(p, by, protocol, port);
+	enum lease_reason reason = policy_int_port(p, by, protocol, port, internal);
+	const struct lease_access *rule = policy_access(p, internal);
 
+	if (!reason && !admin && rule && rule->n_ports &&
+	    !access_port(rule, protocol, port))
+		reason = LEASE_ACCESS;
 	if (!reason && !admin && portset_has(policy_reserved(p, protocol), port))
 		reason = LEASE_RESERVED;
 	return reason;
@@ -202,7 +234,8 @@ enum lease_reason policy_pinhole(const struct lease_policy *p, enum lease_by by,
 bool policy_may_choose(const struct lease_policy *p, uint8_t protocol, uint16_t port,
 		       const struct in6_addr *internal)
 {
-	return port >= POLICY_FIRST_PORT &&
+	return access_port(policy_access(p, internal), protocol, port) &&
+	       !portset_has(policy_forwarded(p, protocol), port) &&
 	       !portset_has(policy_reserved(p, protocol), port) &&
 	       policy_in_use(p, protocol, port, internal) == LEASE_OK;
 }

@@ -24,20 +24,28 @@ enum lease_reason policy_internal(const struct lease_policy *p, const struct in6
 /* TCP or UDP. */
 enum lease_reason policy_protocol(uint8_t protocol);
 
-/* The inside port of a new lease. Hosts get none below 1024 (WANIPConnection:2 2.5.16 asks
- * for that too). */
+/* The inside port of a new lease of that host. Hosts get none below 1024 (WANIPConnection:2
+ * 2.5.16 asks for that too), but where an access rule names it. */
 enum lease_reason policy_int_port(const struct lease_policy *p, enum lease_by by,
-				  uint8_t protocol, uint16_t port);
+				  uint8_t protocol, uint16_t port,
+				  const struct in6_addr *internal);
 /* That external port and no other, for that inside host. */
 enum lease_reason policy_ext_port(const struct lease_policy *p, enum lease_by by,
 				  uint8_t protocol, uint16_t port,
 				  const struct in6_addr *internal);
 /* That port of an IPv6 host, inside and outside. */
 enum lease_reason policy_pinhole(const struct lease_policy *p, enum lease_by by,
-				 uint8_t protocol, uint16_t port);
+				 uint8_t protocol, uint16_t port,
+				 const struct in6_addr *internal);
+/* How many leases that host may have. */
+uint32_t policy_quota(const struct lease_policy *p, const struct in6_addr *internal);
+/* The rule of that host, or NULL. */
+const struct lease_access *policy_access(const struct lease_policy *p,
+					 const struct in6_addr *internal);
 /* Could the server choose that port for that inside host? */
 bool policy_may_choose(const struct lease_policy *p, uint8_t protocol, uint16_t port,
 		       const struct in6_addr *internal);
+const struct portset *policy_forwarded(const struct lease_policy *p, uint8_t protocol);
 const struct portset *policy_reserved(const struct lease_policy *p, uint8_t protocol);
 
 /* Brings a remote prefix to its only form: host bits zero, "everybody" as :: with length 0.

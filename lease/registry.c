@@ -2,6 +2,7 @@
 /* The book as a whole: its life, its clock and what it was found with. ask.c decides. */
 #include "lease/registry.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,12 @@
 
 #define DUE_LATER_MS 50 /* after the commit that it has to wait for */
 #define ADOPT_WEEK_MS (604800 * 1000ULL)
+
+/* A lease that registry_judge() looks at. */
+struct judged {
+	uint64_t created_ms;
+	uint32_t id;
+};
 
 struct registry *registry_new(const struct lease_policy *policy)
 {
@@ -172,9 +179,11 @@ static enum lease_reason adopt_judge(const struct registry *r, const struct leas
 	if (!reason && lease_is_pinhole(l))
 		return l->ext_port != l->int_port || !l->enabled
 			       ? LEASE_PORT
-			       : policy_pinhole(r->policy, by, l->protocol, l->int_port);
+			       : policy_pinhole(r->policy, by, l->protocol, l->int_port,
+						&l->internal);
 	if (!reason)
-		reason = policy_int_port(r->policy, by, l->protocol, l->int_port);
+		reason = policy_int_port(r->policy, by, l->protocol, l->int_port,
+					 &l->internal);
 	if (!reason)
 		reason = policy_ext_port(r->policy, by, l->protocol, l->ext_port,
 					 &l->internal);
@@ -228,6 +237,71 @@ enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
 	return LEASE_OK;
 }
 
+/* The youngest first: who came first stays when there are too many. */
+static int by_age(const void *a, const void *b)
+{
+	const struct judged *x = a, *y = b;
+
+	if (x->created_ms != y->created_ms)
+		return x->created_ms > y->created_ms ? -1 : 1;
+	return x->id > y->id ? -1 : x->id < y->id;
+}
+
+static struct judged *judge_chain(const struct registry *r, uint32_t id,
+				  struct judged *to)
+{
+	for (; id; id = table_node(&r->table, id)->port_next)
+		if (!table_node(&r->table, id)->gone)
+			*to++ = (struct judged){
+				table_node(&r->table, id)->lease.created_ms, id};
+	return to;
+}
+
+static enum lease_reason judge_one(const struct registry *r, const struct lease_node *n)
+{
+	const struct lease_policy *p = r->policy;
+	enum lease_reason reason = adopt_judge(r, &n->lease);
+
+	if (reason || n->lease.origin == LEASE_BY_ADMIN ||
+	    n->lease.origin == LEASE_BY_STATIC)
+		return reason;
+	if (hosts_at(&r->hosts, n->host)->leases > policy_quota(p, &n->lease.internal))
+		return LEASE_QUOTA_HOST;
+	return r->table.count > p->max_leases ? LEASE_QUOTA_TABLE : LEASE_OK;
+}
+
+int registry_judge(struct registry *r, size_t max, bool strangers,
+		   void (*refused)(void *arg, const struct lease *l,
+				   enum lease_reason reason),
+		   void *arg, struct lease_changes *out)
+{
+	size_t count = r->table.count, first = out->n;
+	struct judged *all = calloc(count + 1, sizeof(*all)), *end = all;
+
+	if (!all || book_reserve(r, out, (max < count ? max : count) * BOOK_STEPS)) {
+		free(all);
+		return -ENOMEM;
+	}
+	for (size_t port = 1; port < TABLE_PORTS; port++)
+		for (unsigned int p = 0; p < 2; p++)
+			end = judge_chain(r, r->table.port[p][port], end);
+	for (size_t i = 0; r->table.n_pinholes && i < TABLE_PORTS; i++)
+		end = judge_chain(r, r->table.pinhole[i], end);
+	qsort(all, count, sizeof(*all), by_age);
+	for (size_t i = 0; i < count && out->n - first < max; i++) {
+		const struct lease_node *node = table_node(&r->table, all[i].id);
+		enum lease_reason reason = judge_one(r, node);
+
+		if (!reason || (reason == LEASE_NOT_LAN && !strangers) ||
+		    book_pending(r, all[i].id))
+			continue;
+		refused(arg, &node->lease, reason);
+		book_end(r, all[i].id, LEASE_END_POLICY, (uint32_t)i, out);
+	}
+	free(all);
+	return (int)(out->n - first);
+}
+
 size_t registry_count(const struct registry *r)
 {
 	return r->table.count;
@@ -235,7 +309,8 @@ size_t registry_count(const struct registry *r)
 
 size_t registry_listed(const struct registry *r)
 {
-	return r->table.n_listed;
+	return r->table.n_listed +
+	       forward_entries(r->policy->forwards, r->policy->n_forwards);
 }
 
 const struct lease *registry_find(const struct registry *r, uint8_t protocol,

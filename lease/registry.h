@@ -10,6 +10,8 @@
 
 #include "base/addr.h"
 #include "base/portset.h"
+#include "lease/access.h"
+#include "lease/forward.h"
 #include "lease/lease.h"
 
 #define LEASE_LANS_MAX 16
@@ -37,6 +39,13 @@ struct lease_policy {
 	struct portset reserved_tcp;
 	struct portset reserved_udp;
 	struct lease_lan lan[LEASE_LANS_MAX];
+	/* The admin's rules and forwards; they outlive the policy. */
+	const struct lease_access *access;
+	size_t n_access;
+	const struct lease_forward *forwards;
+	size_t n_forwards;
+	struct portset forwarded_tcp; /* the external ports of those */
+	struct portset forwarded_udp;
 	bool nonce_same_source; /* a new nonce from the lease's own host takes it over */
 	/* Is that port free for that inside host? LEASE_OK; LEASE_ROUTER, LEASE_STATIC: never;
 	 * LEASE_TAKEN: flows of another host leave from it now, so it is not chosen, nor given
@@ -105,7 +114,19 @@ size_t registry_due(struct registry *r, uint64_t now_ms, size_t max,
 enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
 				 uint64_t now_ms);
 
-/* How many leases there are; how many of them UPnP listings show (no triggers). */
+/*
+ * After a change of the policy: appends the ends of leases that it does not allow, with
+ * LEASE_END_POLICY, the youngest first where a host or the table has too many; `refused` is
+ * told each of them with the reason. Without `strangers` those stay that are of no LAN now.
+ * Steps that wait for their confirmation hide what they touch. At most `max` at a time; the number appended, 0: all that is left is allowed. -ENOMEM.
+ */
+int registry_judge(struct registry *r, size_t max, bool strangers,
+		   void (*refused)(void *arg, const struct lease *l,
+				   enum lease_reason reason),
+		   void *arg, struct lease_changes *out);
+
+/* How many leases there are; how many entries UPnP listings show: leases without those of
+ * triggers, and static forwards. */
 size_t registry_count(const struct registry *r);
 size_t registry_listed(const struct registry *r);
 

@@ -3,6 +3,7 @@
 
 #include "lease/claims.h"
 #include "lease/filters.h"
+#include "lease/policy.h"
 
 bool restrict_elements(const struct registry *r, uint32_t host, uint32_t more)
 {
@@ -17,7 +18,7 @@ enum lease_reason restrict_quota(const struct registry *r, uint32_t host,
 	uint32_t elements = filters_elements(l);
 
 	if (l->origin != LEASE_BY_ADMIN && l->origin != LEASE_BY_STATIC) {
-		if (h->leases >= r->policy->per_host)
+		if (h->leases >= policy_quota(r->policy, &l->internal))
 			return LEASE_QUOTA_HOST;
 		if (r->table.count >= r->policy->max_leases ||
 		    (lease_is_pinhole(l) &&

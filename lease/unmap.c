@@ -67,7 +67,7 @@ int ask_unmap(const struct ask *a)
 	if (ask_inside_pending(a))
 		return -EAGAIN;
 	if (!head)
-		return ask_refuse(a, LEASE_OK);
+		return ask_refuse(a, ask_is_forwarded(a) ? LEASE_STATIC : LEASE_OK);
 	do {
 		const struct lease *l = ask_lease(a, id);
 
@@ -144,7 +144,8 @@ int ask_unmap_port(const struct ask *a)
 	if (a->over)
 		return ask_refuse(a, LEASE_RATE);
 	if (!l)
-		return ask_refuse(a, LEASE_NOT_FOUND);
+		return ask_refuse(a,
+				  ask_names_forward(a) ? LEASE_STATIC : LEASE_NOT_FOUND);
 	if (book_pending(a->r, id))
 		return -EAGAIN;
 	if (!a->privileged && !addr_equal(&l->internal, &a->req->client))

@@ -82,15 +82,20 @@ static void the_admin_opens_towards_any_host_of_any_lan(void **state)
 static void inside_ports_below_1024_are_refused(void **state)
 {
 	const struct lease_policy *p = &((struct rig *)*state)->policy;
+	struct in6_addr in = host(20);
 
-	assert_int_equal(policy_int_port(p, LEASE_BY_PCP, IPPROTO_UDP, 1023),
+	assert_int_equal(policy_int_port(p, LEASE_BY_PCP, IPPROTO_UDP, 1023, &in),
 			 LEASE_ACCESS);
-	assert_int_equal(policy_int_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 1024), LEASE_OK);
-	assert_int_equal(policy_int_port(p, LEASE_BY_NATPMP, IPPROTO_UDP, 0), LEASE_PORT);
-	assert_int_equal(policy_int_port(p, LEASE_BY_ADMIN, IPPROTO_UDP, 80), LEASE_OK);
-	assert_int_equal(policy_int_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 8080), LEASE_OK);
+	assert_int_equal(policy_int_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 1024, &in),
+			 LEASE_OK);
+	assert_int_equal(policy_int_port(p, LEASE_BY_NATPMP, IPPROTO_UDP, 0, &in),
+			 LEASE_PORT);
+	assert_int_equal(policy_int_port(p, LEASE_BY_ADMIN, IPPROTO_UDP, 80, &in),
+			 LEASE_OK);
+	assert_int_equal(policy_int_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 8080, &in),
+			 LEASE_OK);
 	/* opennat.md 8.8 */
-	assert_int_equal(policy_int_port(p, LEASE_BY_OPEN_NAT, IPPROTO_UDP, 8080),
+	assert_int_equal(policy_int_port(p, LEASE_BY_OPEN_NAT, IPPROTO_UDP, 8080, &in),
 			 LEASE_RESERVED);
 }
 

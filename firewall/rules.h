@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files that write rules share: one rule at a time, from rules_begin() to
+ * rules_end(), into the batch of the table's installation.
+ */
+#pragma once
+
+#include "firewall/expr.h"
+#include "firewall/kernel.h"
+
+struct rules {
+	struct firewall *fw;
+	uint32_t next_set; /* ids of sets within this batch */
+	struct expr e;
+	int err;
+};
+
+struct expr *rules_begin(struct rules *r, const char *chain);
+void rules_end(struct rules *r);
+
+/* An anonymous set of single bytes (KERNEL_TYPE_*) for a lookup of this rule; its id. */
+uint32_t rules_bytes(struct rules *r, uint32_t type, const uint8_t *bytes, size_t n);
+/* meta l4proto { tcp, udp }, or none of them */
+void rules_tcp_udp(struct rules *r, bool is);
+
+/* proto . port at the fields 0 and 1 */
+void rules_proto_port(struct expr *e, enum expr_port which);
+/* saddr . proto . port from the field `at` on */
+void rules_saddr_proto_port(struct expr *e, enum expr_port which, unsigned int at);
+
+/* Static forwards: their DNAT, whose way back leads through the router, and with which ports
+ * their hosts go out. */
+void forwards_fill_pre(struct rules *r);
+void forwards_fill_src(struct rules *r);
+void forwards_fill_own(struct rules *r);
+void forwards_fill_held(struct rules *r);
+
+/* Router mode's chains, as far as it is on. */
+void router_fill(struct rules *r, const struct firewall_router *router);

@@ -12,14 +12,6 @@
 
 #include "firewall/kernel.h"
 
-/* Appends to a list of elements; a full message is ended and another one begun. */
-struct filler {
-	struct firewall *fw;
-	const char *set;
-	struct nlmsghdr *nlh;
-	struct nlattr *list;
-};
-
 /* The kernel counts the length of a list in 16 bits and takes a longer one as a short one. */
 #define FILL_MAX (48 * 1024)
 
@@ -30,14 +22,14 @@ static void fill_begin(struct filler *f)
 		f->list = elements_begin(f->nlh, f->fw->table, f->set);
 }
 
-static void fill_end(struct filler *f)
+void fill_end(struct filler *f)
 {
 	if (f->nlh)
 		elements_end(f->nlh, f->list);
 	f->nlh = NULL;
 }
 
-static void fill(struct filler *f, const struct kernel_element *e)
+void fill(struct filler *f, const struct kernel_element *e)
 {
 	if (f->nlh && f->nlh->nlmsg_len > FILL_MAX)
 		fill_end(f);
@@ -47,10 +39,14 @@ static void fill(struct filler *f, const struct kernel_element *e)
 		elements_put(f->nlh, e);
 }
 
-static void fill_ports(struct filler *f, uint8_t protocol, const struct portset *ports)
+void fill_port_ranges(struct filler *f, const uint8_t *prefix, uint8_t key_len,
+		      const struct portset *ports)
 {
-	uint8_t from[ELEMENT_PORT_KEY] = {protocol}, to[ELEMENT_PORT_KEY] = {protocol};
+	uint8_t from[ELEMENT_KEY_MAX] = {0}, to[ELEMENT_KEY_MAX] = {0};
+	unsigned int at = key_len - 4U;
 
+	memcpy(from, prefix, at);
+	memcpy(to, prefix, at);
 	for (uint32_t p = 0; ports && p < 65536; p++) {
 		uint32_t last = p;
 
@@ -58,14 +54,21 @@ static void fill_ports(struct filler *f, uint8_t protocol, const struct portset 
 			continue;
 		while (last < 65535 && portset_has(ports, (uint16_t)(last + 1)))
 			last++;
-		from[4] = (uint8_t)(p >> 8);
-		from[5] = (uint8_t)p;
-		to[4] = (uint8_t)(last >> 8);
-		to[5] = (uint8_t)last;
+		from[at] = (uint8_t)(p >> 8);
+		from[at + 1] = (uint8_t)p;
+		to[at] = (uint8_t)(last >> 8);
+		to[at + 1] = (uint8_t)last;
 		fill(f, &(struct kernel_element){
-				.key = from, .key_to = to, .key_len = ELEMENT_PORT_KEY});
+				.key = from, .key_to = to, .key_len = key_len});
 		p = last;
 	}
+}
+
+void fill_ports(struct filler *f, uint8_t protocol, const struct portset *ports)
+{
+	const uint8_t prefix[ELEMENT_PORT_KEY] = {protocol};
+
+	fill_port_ranges(f, prefix, ELEMENT_PORT_KEY, ports);
 }
 
 static void fill_names(struct firewall *fw, const char *set, char (*names)[IFNAMSIZ],
@@ -277,10 +280,104 @@ int firewall_set_lan(struct firewall *fw, const char *const *names, size_t n_nam
 	return err ? err : nl_commit_whole(&fw->nl, &fw->batch);
 }
 
+void reserved_put(struct firewall *fw, const struct firewall_config *config)
+{
+	struct filler f = {.fw = fw, .set = "reserved"};
+	struct filler allow = {.fw = fw, .set = "wan_allow"};
+
+	flush_message(&fw->batch, fw->table, f.set);
+	fill_ports(&f, IPPROTO_TCP, config->reserved_tcp);
+	fill_ports(&f, IPPROTO_UDP, config->reserved_udp);
+	fill_end(&f);
+	flush_message(&fw->batch, fw->table, allow.set);
+	if (!config->router)
+		return;
+	fill_ports(&allow, IPPROTO_TCP, config->router->tcp);
+	fill_ports(&allow, IPPROTO_UDP, config->router->udp);
+	fill_end(&allow);
+}
+
+#define SERVICE_KEY (IFNAMSIZ + ELEMENT_PORT_KEY) /* ifname . proto . port */
+
+static void fill_service(struct filler *f, const char *name, uint8_t protocol,
+			 uint16_t port)
+{
+	uint8_t key[SERVICE_KEY] = {0};
+
+	memcpy(key, name, strlen(name));
+	key[IFNAMSIZ] = protocol;
+	key[IFNAMSIZ + 4] = (uint8_t)(port >> 8);
+	key[IFNAMSIZ + 5] = (uint8_t)port;
+	fill(f, &(struct kernel_element){.key = key, .key_len = sizeof(key)});
+}
+
+/* What hosts that are not trusted may ask of the router. */
+static void fill_services(struct filler *f, const struct firewall_zone *z)
+{
+	fill_service(f, z->name, IPPROTO_UDP, 53);
+	fill_service(f, z->name, IPPROTO_TCP, 53);
+	fill_service(f, z->name, IPPROTO_UDP, 67);
+	fill_service(f, z->name, IPPROTO_UDP, 547);
+	if (z->pcp)
+		fill_service(f, z->name, IPPROTO_UDP, 5351);
+	if (!z->http_port)
+		return;
+	fill_service(f, z->name, IPPROTO_UDP, 1900);
+	fill_service(f, z->name, IPPROTO_TCP, z->http_port);
+}
+
+static void zones_put(struct firewall *fw)
+{
+	struct filler trusted = {.fw = fw, .set = "lan_trusted"};
+	struct filler guest = {.fw = fw, .set = "lan_guest"};
+	struct filler services = {.fw = fw, .set = "lan_services"};
+	struct filler within = {.fw = fw, .set = "lan_within"};
+	struct filler *const all[] = {&trusted, &guest, &services, &within};
+	const struct router *r = &fw->router;
+
+	/* One set after the other: a message is under way until it is ended. */
+	for (size_t s = 0; s < sizeof(all) / sizeof(all[0]); s++) {
+		flush_message(&fw->batch, fw->table, all[s]->set);
+		for (size_t i = 0; i < r->n_zones; i++) {
+			const struct firewall_zone *z = &r->zones[i];
+			char key[2 * IFNAMSIZ];
+
+			if (z->trusted != (all[s] == &trusted))
+				continue;
+			memcpy(key, z->name, IFNAMSIZ);
+			memcpy(key + IFNAMSIZ, z->name, IFNAMSIZ);
+			if (all[s] == &services)
+				fill_services(all[s], z);
+			else
+				fill(all[s],
+				     &(struct kernel_element){
+					     .key = key,
+					     .key_len = all[s] == &within ? sizeof(key)
+									  : IFNAMSIZ});
+		}
+		fill_end(all[s]);
+	}
+}
+
+int firewall_set_zones(struct firewall *fw, const struct firewall_zone *zones, size_t n)
+{
+	struct firewall_zone *now = copy_of(zones, n, sizeof(*zones));
+
+	if (!now)
+		return -ENOMEM;
+	free(fw->router.zones);
+	fw->router.zones = now;
+	fw->router.n_zones = n;
+	nl_batch_begin(&fw->batch);
+	zones_put(fw);
+	return nl_commit_whole(&fw->nl, &fw->batch);
+}
+
 int router_put(struct firewall *fw)
 {
 	if (fw->router.wan_known)
 		wan_put(fw);
+	zones_put(fw);
 	return fw->router.lan_known ? lan_put(fw) : 0;
 }
 
@@ -288,14 +385,5 @@ void router_fini(struct router *r)
 {
 	wan_free(r);
 	lan_free(r);
-}
-
-void reserved_put(struct firewall *fw, const struct firewall_config *config)
-{
-	struct filler f = {.fw = fw, .set = "reserved"};
-
-	flush_message(&fw->batch, fw->table, f.set);
-	fill_ports(&f, IPPROTO_TCP, config->reserved_tcp);
-	fill_ports(&f, IPPROTO_UDP, config->reserved_udp);
-	fill_end(&f);
+	free(r->zones);
 }

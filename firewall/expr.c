@@ -13,6 +13,7 @@
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -20,6 +21,9 @@
 #define IP_DADDR_OFFSET 16
 #define IP6_SADDR_OFFSET 8
 #define IP6_DADDR_OFFSET 24
+#define IP6_HOP_LIMIT_OFFSET 7
+#define TCP_FLAGS_OFFSET 13
+#define TCP_OPTION_MSS 2
 
 /* nft prints a rule only if it finds the old names for fields 0, 4, 8 and 12. */
 static uint32_t reg(unsigned int at)
@@ -150,6 +154,11 @@ void expr_daddr6(struct expr *e, unsigned int at)
 	payload(e, NFT_PAYLOAD_NETWORK_HEADER, IP6_DADDR_OFFSET, 16, at);
 }
 
+void expr_daddr(struct expr *e, unsigned int at)
+{
+	payload(e, NFT_PAYLOAD_NETWORK_HEADER, IP_DADDR_OFFSET, 4, at);
+}
+
 void expr_ct_saddr(struct expr *e, unsigned int at)
 {
 	ct_original(e, NFT_CT_SRC_IP, at);
@@ -206,20 +215,32 @@ void expr_not_in_set(struct expr *e, const char *set, unsigned int at)
 	put_u32(lookup(e, set, at), NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
 }
 
+static struct nftnl_expr *lookup_id(struct expr *e, uint32_t set_id)
+{
+	struct nftnl_expr *x = lookup(e, "__set%d", 0);
+
+	put_u32(x, NFTNL_EXPR_LOOKUP_SET_ID, set_id);
+	return x;
+}
+
 void expr_tcp_udp(struct expr *e, uint32_t set_id, bool is)
 {
 	struct nftnl_expr *x;
 
 	meta(e, NFT_META_L4PROTO, 0);
-	x = lookup(e, "__set%d", 0);
-	put_u32(x, NFTNL_EXPR_LOOKUP_SET_ID, set_id);
+	x = lookup_id(e, set_id);
 	if (!is)
 		put_u32(x, NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
 }
 
+void expr_ifname_load(struct expr *e, enum expr_name which, unsigned int at)
+{
+	meta(e, which == EXPR_IIFNAME ? NFT_META_IIFNAME : NFT_META_OIFNAME, at);
+}
+
 void expr_ifname(struct expr *e, enum expr_name which, const char *set)
 {
-	meta(e, which == EXPR_IIFNAME ? NFT_META_IIFNAME : NFT_META_OIFNAME, 0);
+	expr_ifname_load(e, which, 0);
 	lookup(e, set, 0);
 }
 
@@ -252,7 +273,7 @@ void expr_saddr_in(struct expr *e, const char *set)
 
 void expr_daddr_in(struct expr *e, const char *set)
 {
-	payload(e, NFT_PAYLOAD_NETWORK_HEADER, IP_DADDR_OFFSET, 4, 0);
+	expr_daddr(e, 0);
 	lookup(e, set, 0);
 }
 
@@ -336,11 +357,6 @@ static void port_cmp(struct expr *e, enum expr_port which, uint32_t op, uint16_t
 	cmp(e, op, &be, sizeof(be));
 }
 
-void expr_dport_is(struct expr *e, uint16_t port)
-{
-	port_cmp(e, EXPR_DPORT, NFT_CMP_EQ, port);
-}
-
 void expr_dport_in(struct expr *e, const char *set)
 {
 	expr_port(e, EXPR_DPORT, 0);
@@ -360,6 +376,111 @@ void expr_sport_from(struct expr *e, uint16_t port)
 void expr_map(struct expr *e, const char *map, unsigned int at)
 {
 	put_u32(lookup(e, map, at), NFTNL_EXPR_LOOKUP_DREG, reg(at));
+}
+
+/* Matches of router mode */
+
+void expr_l4proto_is(struct expr *e, uint8_t protocol)
+{
+	expr_l4proto(e, 0);
+	cmp(e, NFT_CMP_EQ, &protocol, sizeof(protocol));
+}
+
+void expr_port_is(struct expr *e, enum expr_port which, uint16_t port)
+{
+	uint16_t be = htons(port);
+
+	expr_port(e, which, 0);
+	cmp(e, NFT_CMP_EQ, &be, sizeof(be));
+}
+
+void expr_loopback(struct expr *e)
+{
+	static const char lo[IFNAMSIZ] = "lo";
+
+	expr_ifname_load(e, EXPR_IIFNAME, 0);
+	cmp(e, NFT_CMP_EQ, lo, sizeof(lo));
+}
+
+void expr_ct_state(struct expr *e, uint32_t bits)
+{
+	static const uint32_t zero;
+
+	ct(e, NFT_CT_STATE, 0);
+	bitwise(e, bits, 0);
+	cmp(e, NFT_CMP_NEQ, &zero, sizeof(zero));
+}
+
+/* One byte of the transport header. */
+static void transport_byte(struct expr *e, uint32_t offset)
+{
+	payload(e, NFT_PAYLOAD_TRANSPORT_HEADER, offset, 1, 0);
+}
+
+void expr_tcp_flags(struct expr *e, uint8_t mask, uint8_t value, bool is)
+{
+	static const uint8_t zero;
+	struct nftnl_expr *x;
+
+	expr_l4proto_is(e, IPPROTO_TCP);
+	transport_byte(e, TCP_FLAGS_OFFSET);
+	x = add(e, "bitwise");
+	put_u32(x, NFTNL_EXPR_BITWISE_SREG, reg(0));
+	put_u32(x, NFTNL_EXPR_BITWISE_DREG, reg(0));
+	put_u32(x, NFTNL_EXPR_BITWISE_LEN, sizeof(mask));
+	put_data(e, x, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof(mask));
+	put_data(e, x, NFTNL_EXPR_BITWISE_XOR, &zero, sizeof(zero));
+	cmp(e, is ? NFT_CMP_EQ : NFT_CMP_NEQ, &value, sizeof(value));
+}
+
+void expr_icmp_type(struct expr *e, uint8_t type)
+{
+	transport_byte(e, 0);
+	cmp(e, NFT_CMP_EQ, &type, sizeof(type));
+}
+
+void expr_icmp_type_in(struct expr *e, uint32_t set_id)
+{
+	transport_byte(e, 0);
+	lookup_id(e, set_id);
+}
+
+void expr_hop_limit(struct expr *e, uint8_t limit)
+{
+	payload(e, NFT_PAYLOAD_NETWORK_HEADER, IP6_HOP_LIMIT_OFFSET, 1, 0);
+	cmp(e, NFT_CMP_EQ, &limit, sizeof(limit));
+}
+
+void expr_saddr6_none(struct expr *e)
+{
+	static const uint8_t none[16];
+
+	expr_saddr6(e, 0);
+	cmp(e, NFT_CMP_EQ, none, sizeof(none));
+}
+
+void expr_no_way_back(struct expr *e)
+{
+	static const uint32_t missing;
+	struct nftnl_expr *x = add(e, "fib");
+
+	put_u32(x, NFTNL_EXPR_FIB_DREG, reg(0));
+	put_u32(x, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_OIF);
+	put_u32(x, NFTNL_EXPR_FIB_FLAGS,
+		NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT);
+	cmp(e, NFT_CMP_EQ, &missing, sizeof(missing));
+}
+
+void expr_limit(struct expr *e, uint64_t rate, uint64_t per_s, uint32_t burst)
+{
+	struct nftnl_expr *x = add(e, "limit");
+
+	if (!x)
+		return;
+	nftnl_expr_set_u64(x, NFTNL_EXPR_LIMIT_RATE, rate);
+	nftnl_expr_set_u64(x, NFTNL_EXPR_LIMIT_UNIT, per_s);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_LIMIT_BURST, burst);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
 }
 
 /* Statements */
@@ -412,6 +533,18 @@ static void nat(struct expr *e, uint32_t type, unsigned int addr_at, unsigned in
 void expr_dnat(struct expr *e, unsigned int addr_at, unsigned int port_at)
 {
 	nat(e, NFT_NAT_DNAT, addr_at, port_at);
+}
+
+void expr_dnat_range(struct expr *e)
+{
+	struct nftnl_expr *x = add(e, "nat");
+
+	put_u32(x, NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT);
+	put_u32(x, NFTNL_EXPR_NAT_FAMILY, NFPROTO_IPV4);
+	put_u32(x, NFTNL_EXPR_NAT_REG_ADDR_MIN, reg(0));
+	put_u32(x, NFTNL_EXPR_NAT_REG_PROTO_MIN, reg(1));
+	put_u32(x, NFTNL_EXPR_NAT_REG_ADDR_MAX, reg(2));
+	put_u32(x, NFTNL_EXPR_NAT_REG_PROTO_MAX, reg(3));
 }
 
 void expr_snat(struct expr *e, unsigned int addr_at, unsigned int port_at)
@@ -491,4 +624,29 @@ void expr_accept(struct expr *e)
 void expr_drop(struct expr *e)
 {
 	verdict(e, NF_DROP);
+}
+
+void expr_log(struct expr *e, const char *prefix)
+{
+	put_str(e, add(e, "log"), NFTNL_EXPR_LOG_PREFIX, prefix);
+}
+
+void expr_clamp_mss(struct expr *e)
+{
+	struct nftnl_expr *x = add(e, "rt");
+
+	put_u32(x, NFTNL_EXPR_RT_KEY, NFT_RT_TCPMSS);
+	put_u32(x, NFTNL_EXPR_RT_DREG, reg(0));
+	x = add(e, "byteorder");
+	put_u32(x, NFTNL_EXPR_BYTEORDER_SREG, reg(0));
+	put_u32(x, NFTNL_EXPR_BYTEORDER_DREG, reg(0));
+	put_u32(x, NFTNL_EXPR_BYTEORDER_OP, NFT_BYTEORDER_HTON);
+	put_u32(x, NFTNL_EXPR_BYTEORDER_LEN, 2);
+	put_u32(x, NFTNL_EXPR_BYTEORDER_SIZE, 2);
+	x = add(e, "exthdr");
+	put_u32(x, NFTNL_EXPR_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT);
+	put_u8(x, NFTNL_EXPR_EXTHDR_TYPE, TCP_OPTION_MSS);
+	put_u32(x, NFTNL_EXPR_EXTHDR_OFFSET, 2);
+	put_u32(x, NFTNL_EXPR_EXTHDR_LEN, 2);
+	put_u32(x, NFTNL_EXPR_EXTHDR_SREG, reg(0));
 }

@@ -34,7 +34,22 @@ void expr_daddr6(struct expr *e, unsigned int at);
 void expr_ct_saddr(struct expr *e, unsigned int at); /* ct original ip saddr */
 void expr_ct_daddr(struct expr *e, unsigned int at); /* ct original ip daddr */
 
+void expr_daddr(struct expr *e, unsigned int at);
+void expr_ifname_load(struct expr *e, enum expr_name which,
+		      unsigned int at); /* four fields */
+
 /* Match, or the rule ends. */
+void expr_l4proto_is(struct expr *e, uint8_t protocol);
+void expr_port_is(struct expr *e, enum expr_port which, uint16_t port);
+void expr_loopback(struct expr *e);                /* iifname "lo" */
+void expr_ct_state(struct expr *e, uint32_t bits); /* any of NF_CT_STATE_*_BIT */
+void expr_tcp_flags(struct expr *e, uint8_t mask, uint8_t value, bool is);
+void expr_icmp_type(struct expr *e, uint8_t type); /* ICMPv6's too */
+void expr_icmp_type_in(struct expr *e, uint32_t set_id);
+void expr_hop_limit(struct expr *e, uint8_t limit); /* of IPv6 */
+void expr_saddr6_none(struct expr *e);
+void expr_no_way_back(struct expr *e); /* fib saddr . iif oif missing */
+void expr_limit(struct expr *e, uint64_t rate, uint64_t per_s, uint32_t burst);
 void expr_nfproto_ipv4(struct expr *e, bool is);
 void expr_nfproto_ipv6(struct expr *e);
 void expr_in_set(struct expr *e, const char *set, unsigned int at);
@@ -54,7 +69,6 @@ void expr_ct_new(struct expr *e);
 void expr_ct_established(struct expr *e);
 void expr_ct_mark_has(struct expr *e, uint32_t bits); /* one of them */
 void expr_ct_reply(struct expr *e);
-void expr_dport_is(struct expr *e, uint16_t port);
 void expr_dport_in(struct expr *e, const char *set);
 void expr_sport_below(struct expr *e, uint16_t port);
 void expr_sport_from(struct expr *e, uint16_t port);
@@ -67,6 +81,8 @@ void expr_set_put(struct expr *e, enum expr_set_op op, const char *set, unsigned
 void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
 		    uint32_t burst);
 void expr_dnat(struct expr *e, unsigned int addr_at, unsigned int port_at);
+/* Of a map whose data are intervals: address, port, last address, last port. */
+void expr_dnat_range(struct expr *e);
 void expr_snat(struct expr *e, unsigned int addr_at, unsigned int port_at);
 void expr_masquerade(struct expr *e);
 void expr_masquerade_port(struct expr *e, unsigned int port_at);
@@ -76,3 +92,5 @@ void expr_goto(struct expr *e, const char *chain);
 void expr_return(struct expr *e);
 void expr_accept(struct expr *e);
 void expr_drop(struct expr *e);
+void expr_log(struct expr *e, const char *prefix);
+void expr_clamp_mss(struct expr *e); /* tcp option maxseg size set rt mtu */

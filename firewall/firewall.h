@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 
 #include "base/addr.h"
 #include "base/portset.h"
+#include "lease/forward.h"
 #include "lease/lease.h"
 
 #define FIREWALL_TABLE "portreeve"
@@ -43,6 +45,30 @@ struct firewall_config {
 	uint64_t now_ms;         /* becomes the epoch if the table is new */
 	uint32_t worker_uid;     /* may send to the LANs only; 0: no such user */
 	uint32_t syn_per_second; /* to a LAN's HTTP port, of one source; 0: no limit */
+	bool foreign_masquerade; /* somebody else chooses source ports for LAN hosts */
+	const struct lease_forward *forwards; /* none overlaps another */
+	size_t n_forwards;
+	const struct firewall_router *router; /* NULL: others filter and masquerade */
+};
+
+/* Router mode: we are the machine's firewall. */
+struct firewall_router {
+	bool masquerade;
+	bool filter;
+	bool clamp_mss;
+	bool antispoof;
+	bool log;
+	bool allow_icmp;           /* pings from the WAN */
+	const struct portset *tcp; /* the router's own ports that the WAN may reach */
+	const struct portset *udp;
+};
+
+/* A LAN, as the filter of router mode sees it. */
+struct firewall_zone {
+	char name[IFNAMSIZ];
+	bool trusted;
+	bool pcp; /* of one that is not: what it may ask of the router besides */
+	uint16_t http_port; /* DHCP and DNS; 0: no UPnP */
 };
 
 /* Opens the netlink socket and tries what this kernel can do. -EPERM: no CAP_NET_ADMIN;
@@ -98,6 +124,8 @@ int firewall_set_wan(struct firewall *fw, const char *const *names, size_t n_nam
 int firewall_set_lan(struct firewall *fw, const char *const *names, size_t n_names,
 		     const struct prefix *nets, size_t n_nets, const uint16_t *ports,
 		     size_t n_ports);
+/* Whom the filter of router mode trusts how far; also LANs without an address. */
+int firewall_set_zones(struct firewall *fw, const struct firewall_zone *zones, size_t n);
 
 /*
  * Group commit. A step is taken in; nothing is sent, and the step is not needed any more

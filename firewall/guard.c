@@ -68,7 +68,7 @@ static void fill_guard(struct guard *g, uint32_t syn_per_second)
 	static_assert(SSDP_BURST == 2 * SSDP_RATE, "every burst is two seconds' worth");
 	expr_ifname(e, EXPR_IIFNAME, "lan");
 	expr_protocol(e, IPPROTO_UDP);
-	expr_dport_is(e, SSDP_PORT);
+	expr_port_is(e, EXPR_DPORT, SSDP_PORT);
 	over_rate(g, "ssdprate", "ssdprate6", SSDP_RATE);
 	if (!syn_per_second)
 		return;

@@ -39,6 +39,8 @@ struct router {
 	size_t n_nets;
 	uint16_t *http;
 	size_t n_http;
+	struct firewall_zone *zones;
+	size_t n_zones;
 	struct firewall_epoch epoch;
 };
 
@@ -125,16 +127,46 @@ int element_get(struct firewall *fw, const char *set, const void *key, uint8_t k
 #define KERNEL_TYPE_PROTO 12
 #define KERNEL_TYPE_PORT 13
 #define KERNEL_TYPE_MARK 19
+#define KERNEL_TYPE_ICMP6_TYPE 29
 #define KERNEL_TYPE_IFNAME 41
 
-/* Append to the batch: all rules, whose own sets get ids from next_set on (-ENOMEM), those
- * that guard the workers, and the contents of `reserved`. */
-int rules_put(struct firewall *fw, uint32_t next_set);
+/* Appends elements of a set to the batch; a full message is ended and another one begun. */
+struct filler {
+	struct firewall *fw;
+	const char *set;
+	struct nlmsghdr *nlh;
+	struct nlattr *list;
+};
+void fill(struct filler *f, const struct kernel_element *e);
+void fill_end(struct filler *f);
+/* Ranges of ports, behind the same bytes: the port is in the last four bytes of the key. */
+void fill_port_ranges(struct filler *f, const uint8_t *prefix, uint8_t key_len,
+		      const struct portset *ports);
+/* The same for proto . port. */
+void fill_ports(struct filler *f, uint8_t protocol, const struct portset *ports);
+
+/* Append to the batch: all rules, whose own sets get ids from next_set on (-ENOMEM), and the
+ * those that guard the workers, the contents of `reserved` and `wan_allow`, and of the sets of
+ * static forwards. */
+int rules_put(struct firewall *fw, const struct firewall_config *config,
+	      uint32_t next_set);
 int guard_put(struct firewall *fw, const struct firewall_config *config);
 void reserved_put(struct firewall *fw, const struct firewall_config *config);
 /* The same for the WAN and the LANs, as far as they were told. */
 int router_put(struct firewall *fw);
 void router_fini(struct router *r);
+void forwards_put(struct firewall *fw, const struct firewall_config *config);
+
+/* When a chain is there. */
+enum chain_use {
+	CHAIN_ALWAYS,
+	CHAIN_FILTER, /* these with the part of router mode of that name */
+	CHAIN_REFUSE,
+	CHAIN_ANTISPOOF,
+	CHAIN_MSS,
+	CHAIN_NAT,
+};
+bool router_has_chain(const struct firewall_router *router, enum chain_use use);
 
 /* Finds out what the kernel can do, in a table that is gone afterwards. */
 int firewall_probe(struct firewall *fw);

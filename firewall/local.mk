@@ -8,13 +8,15 @@ libfirewall_a_SOURCES = \
 	firewall/expr.c firewall/expr.h \
 	firewall/firewall.h \
 	firewall/foreign.c firewall/foreign.h \
+	firewall/forwards.c \
 	firewall/guard.c \
 	firewall/kernel.c firewall/kernel.h \
 	firewall/links.c firewall/links.h \
 	firewall/neighbours.c firewall/neighbours.h \
 	firewall/netlink.c firewall/netlink.h \
 	firewall/probe.c \
-	firewall/rules.c \
+	firewall/router.c \
+	firewall/rules.c firewall/rules.h \
 	firewall/ruleset.c \
 	firewall/sockets.c firewall/sockets.h \
 	firewall/walk.c firewall/walk.h \

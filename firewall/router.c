@@ -172,7 +172,7 @@ static void fill_fwd(struct rules *r)
 
 	e = rules_begin(r, "router_fwd");
 	expr_nfproto_ipv6(e);
-	expr_ct_mark(e, FIREWALL_PINHOLE_MARK);
+	expr_ct_mark_has(e, FIREWALL_PINHOLE_MARK);
 	to_accept(r);
 
 	/* RFC 4890 section 4.3.1: pings are not to be dropped in transit. */

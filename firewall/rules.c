@@ -19,26 +19,17 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 
-#include "firewall/expr.h"
 #include "firewall/kernel.h"
+#include "firewall/rules.h"
 
 /* So many new claims a host may make at once and per second: a host that scans from all
  * its ports must not take those of the others. */
 #define CLAIM_BURST 512
 #define CLAIM_RATE 20
 
-struct rules {
-	struct firewall *fw;
-	uint32_t next_set; /* ids of sets within this batch */
-	size_t n;
-	struct expr e;
-	int err;
-};
-
-/* The set { tcp, udp } of one rule. */
-static uint32_t put_tcp_udp(struct rules *r)
+/* The set { ... } of one rule, of single bytes. */
+uint32_t rules_bytes(struct rules *r, uint32_t type, const uint8_t *bytes, size_t n)
 {
-	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
 	static const char name[] = "__set%d"; /* the kernel numbers them */
 	uint32_t id = r->next_set++;
 	struct nlmsghdr *nlh = nl_batch_put(&r->fw->batch, NFT_MSG_NEWSET, NLM_F_CREATE);
@@ -50,7 +41,7 @@ static uint32_t put_tcp_udp(struct rules *r)
 	mnl_attr_put_strz(nlh, NFTA_SET_NAME, name);
 	mnl_attr_put_u32(nlh, NFTA_SET_FLAGS,
 			 htonl(NFT_SET_ANONYMOUS | NFT_SET_CONSTANT));
-	mnl_attr_put_u32(nlh, NFTA_SET_KEY_TYPE, htonl(KERNEL_TYPE_PROTO));
+	mnl_attr_put_u32(nlh, NFTA_SET_KEY_TYPE, htonl(type));
 	mnl_attr_put_u32(nlh, NFTA_SET_KEY_LEN, htonl(1));
 	mnl_attr_put_u32(nlh, NFTA_SET_ID, htonl(id));
 
@@ -59,25 +50,28 @@ static uint32_t put_tcp_udp(struct rules *r)
 		return id;
 	mnl_attr_put_u32(nlh, NFTA_SET_ELEM_LIST_SET_ID, htonl(id));
 	list = elements_begin(nlh, r->fw->table, name);
-	for (size_t i = 0; i < sizeof(protocols); i++)
-		elements_put(nlh, &(struct kernel_element){.key = &protocols[i],
-							   .key_len = 1});
+	for (size_t i = 0; i < n; i++)
+		elements_put(nlh,
+			     &(struct kernel_element){.key = &bytes[i], .key_len = 1});
 	elements_end(nlh, list);
 	return id;
 }
 
-static struct expr *begin(struct rules *r, const char *chain)
+struct expr *rules_begin(struct rules *r, const char *chain)
 {
 	expr_begin(&r->e, r->fw->table, chain);
 	return &r->e;
 }
 
-static void tcp_udp(struct rules *r, bool is)
+void rules_tcp_udp(struct rules *r, bool is)
 {
-	expr_tcp_udp(&r->e, put_tcp_udp(r), is);
+	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
+
+	expr_tcp_udp(&r->e,
+		     rules_bytes(r, KERNEL_TYPE_PROTO, protocols, sizeof(protocols)), is);
 }
 
-static void end(struct rules *r)
+void rules_end(struct rules *r)
 {
 	int err = expr_finish(&r->e, nl_batch_put(&r->fw->batch, NFT_MSG_NEWRULE,
 						  NLM_F_CREATE | NLM_F_APPEND));
@@ -87,15 +81,13 @@ static void end(struct rules *r)
 	r->n++;
 }
 
-/* proto . port at the fields 0 and 1 */
-static void proto_port(struct expr *e, enum expr_port which)
+void rules_proto_port(struct expr *e, enum expr_port which)
 {
 	expr_l4proto(e, 0);
 	expr_port(e, which, 1);
 }
 
-/* saddr . proto . port from the field `at` on */
-static void saddr_proto_port(struct expr *e, enum expr_port which, unsigned int at)
+void rules_saddr_proto_port(struct expr *e, enum expr_port which, unsigned int at)
 {
 	expr_saddr(e, at);
 	expr_l4proto(e, at + 1);
@@ -106,7 +98,7 @@ enum pre_from { FROM_WAN, FROM_LAN, FROM_SELF };
 
 static void pre_dnat(struct rules *r, enum pre_from from, bool restricted)
 {
-	struct expr *e = begin(r, from == FROM_SELF ? "self" : "pre");
+	struct expr *e = rules_begin(r, from == FROM_SELF ? "self" : "pre");
 
 	if (from != FROM_SELF)
 		expr_ifname(e, EXPR_IIFNAME, from == FROM_LAN ? "lan" : "wan");
@@ -114,23 +106,25 @@ static void pre_dnat(struct rules *r, enum pre_from from, bool restricted)
 	if (from != FROM_WAN)
 		expr_daddr_in(e, "wan4");
 	if (restricted) {
-		tcp_udp(r, true); /* nft wants it there when the port comes first */
+		rules_tcp_udp(r, true); /* nft wants it there when the port comes first */
 		expr_saddr(e, 0);
 		expr_port(e, EXPR_SPORT, 1);
 		expr_l4proto(e, 2);
 		expr_port(e, EXPR_DPORT, 3);
 		expr_map(e, "leases_from", 0);
 	} else {
-		proto_port(e, EXPR_DPORT);
+		rules_proto_port(e, EXPR_DPORT);
 		expr_map(e, "leases", 0);
 	}
 	expr_dnat(e, 0, 1);
-	end(r);
+	rules_end(r);
 }
 
 /* The more special rule first: its remotes may lead elsewhere than everybody else. */
-static void fill_pre(struct rules *r)
+static void fill_pre(struct rules *r, const struct firewall_config *c)
 {
+	if (c->n_forwards)
+		forwards_fill_pre(r);
 	for (enum pre_from from = FROM_WAN; from <= FROM_SELF; from++) {
 		pre_dnat(r, from, true);
 		pre_dnat(r, from, false);
@@ -139,14 +133,14 @@ static void fill_pre(struct rules *r)
 
 static void return_unless_ipv4(struct rules *r, const char *chain)
 {
-	struct expr *e = begin(r, chain);
+	struct expr *e = rules_begin(r, chain);
 
 	expr_nfproto_ipv4(e, false);
 	expr_return(e);
-	end(r);
+	rules_end(r);
 }
 
-static void fill_src(struct rules *r)
+static void fill_src(struct rules *r, const struct firewall_config *c)
 {
 	struct expr *e;
 
@@ -154,124 +148,134 @@ static void fill_src(struct rules *r)
 
 	/* By source address, not by interface: with bridge-nf-call-iptables the inbound
 	 * interface is not the bridge. Without it, inbound connections would match. */
-	e = begin(r, "src");
+	e = rules_begin(r, "src");
 	expr_ifname(e, EXPR_OIFNAME, "lan");
 	expr_nfproto_ipv4(e, true);
 	expr_saddr_in(e, "lan4");
 	expr_ct_status(e, IPS_DST_NAT, true);
 	expr_ct_daddr_in(e, "wan4");
 	expr_goto(e, "hairpin");
-	end(r);
+	rules_end(r);
 
-	e = begin(r, "src");
+	if (c->n_forwards)
+		forwards_fill_src(r);
+	if (c->foreign_masquerade)
+		return;
+	e = rules_begin(r, "src");
 	expr_ifname(e, EXPR_OIFNAME, "wan");
 	expr_nfproto_ipv4(e, true);
 	expr_saddr_in(e, "lan4");
-	tcp_udp(r, true);
+	rules_tcp_udp(r, true);
 	expr_goto(e, "outsrc");
-	end(r);
+	rules_end(r);
 }
 
 /* RFC 4787 REQ-9a: the peer sees the external address and port of the lease; the address is
  * that to which this flow was sent. */
 static void fill_hairpin(struct rules *r)
 {
-	struct expr *e = begin(r, "hairpin");
+	struct expr *e = rules_begin(r, "hairpin");
 
 	expr_nfproto_ipv4(e, true);
-	tcp_udp(r, true);
+	rules_tcp_udp(r, true);
 	expr_ct_daddr(e, 0);
-	saddr_proto_port(e, EXPR_SPORT, 4);
+	rules_saddr_proto_port(e, EXPR_SPORT, 4);
 	expr_map(e, "rev", 4);
 	expr_snat(e, 0, 4);
-	end(r);
+	rules_end(r);
 
-	e = begin(r, "hairpin");
+	e = rules_begin(r, "hairpin");
 	expr_nfproto_ipv4(e, true);
 	expr_masquerade(e);
-	end(r);
+	rules_end(r);
 }
 
-static void fill_outsrc(struct rules *r)
+static void fill_outsrc(struct rules *r, const struct firewall_config *c)
 {
-	struct expr *e = begin(r, "outsrc");
+	struct expr *e = rules_begin(r, "outsrc");
 
 	/* A lease's twin. A port alone is enough: masquerade finds the address. */
 	expr_nfproto_ipv4(e, true);
-	tcp_udp(r, true);
-	saddr_proto_port(e, EXPR_SPORT, 0);
+	rules_tcp_udp(r, true);
+	rules_saddr_proto_port(e, EXPR_SPORT, 0);
 	expr_map(e, "rev", 0);
 	expr_masquerade_port(e, 0);
-	end(r);
+	rules_end(r);
+
+	/* What belongs to a static forward, and what somebody else's has. */
+	if (c->n_forwards) {
+		forwards_fill_own(r);
+		forwards_fill_held(r);
+	}
 
 	/* Somebody else's lease has that external port. */
-	e = begin(r, "outsrc");
+	e = rules_begin(r, "outsrc");
 	expr_nfproto_ipv4(e, true);
-	proto_port(e, EXPR_SPORT);
+	rules_proto_port(e, EXPR_SPORT);
 	expr_in_set(e, "held", 0);
 	expr_goto(e, "moved");
-	end(r);
+	rules_end(r);
 
-	e = begin(r, "outsrc");
+	e = rules_begin(r, "outsrc");
 	expr_nfproto_ipv4(e, true);
 	expr_sport_below(e, 1024);
 	expr_return(e);
-	end(r);
+	rules_end(r);
 
 	/* Its own claim, before a stranger's: `mine` may be full when `taken` is not. */
-	e = begin(r, "outsrc");
+	e = rules_begin(r, "outsrc");
 	expr_nfproto_ipv4(e, true);
-	proto_port(e, EXPR_SPORT);
+	rules_proto_port(e, EXPR_SPORT);
 	expr_saddr(e, 2);
 	expr_in_set(e, "mine", 0);
 	expr_masquerade(e);
-	end(r);
+	rules_end(r);
 
-	e = begin(r, "outsrc");
+	e = rules_begin(r, "outsrc");
 	expr_nfproto_ipv4(e, true);
-	proto_port(e, EXPR_SPORT);
+	rules_proto_port(e, EXPR_SPORT);
 	expr_in_set(e, "taken", 0);
 	expr_goto(e, "moved");
-	end(r);
+	rules_end(r);
 
-	e = begin(r, "outsrc");
+	e = rules_begin(r, "outsrc");
 	expr_nfproto_ipv4(e, true);
 	expr_saddr(e, 0);
 	expr_over_rate(e, "claimrate", 0, CLAIM_RATE, CLAIM_BURST);
 	expr_masquerade(e);
-	end(r);
+	rules_end(r);
 
-	e = begin(r, "outsrc");
+	e = rules_begin(r, "outsrc");
 	expr_nfproto_ipv4(e, true);
-	proto_port(e, EXPR_SPORT);
+	rules_proto_port(e, EXPR_SPORT);
 	expr_saddr(e, 2);
 	expr_set_put(e, EXPR_ADD, "mine", 0);
-	proto_port(e, EXPR_SPORT);
+	rules_proto_port(e, EXPR_SPORT);
 	expr_set_put(e, EXPR_ADD, "taken", 0);
-	end(r);
+	rules_end(r);
 
 	/* Not `return`: a foreign `masquerade random` would choose another port. */
-	e = begin(r, "outsrc");
+	e = rules_begin(r, "outsrc");
 	expr_nfproto_ipv4(e, true);
 	expr_masquerade(e);
-	end(r);
+	rules_end(r);
 }
 
 static void fill_moved(struct rules *r)
 {
-	struct expr *e = begin(r, "moved");
+	struct expr *e = rules_begin(r, "moved");
 
 	expr_nfproto_ipv4(e, true);
-	tcp_udp(r, true);
+	rules_tcp_udp(r, true);
 	expr_sport_from(e, 49152);
 	expr_masquerade_range(e, 32768, 49151);
-	end(r);
+	rules_end(r);
 
-	e = begin(r, "moved");
+	e = rules_begin(r, "moved");
 	expr_nfproto_ipv4(e, true);
-	tcp_udp(r, true);
+	rules_tcp_udp(r, true);
 	expr_masquerade_range(e, 49152, 65535);
-	end(r);
+	rules_end(r);
 }
 
 static void fill_learn(struct rules *r)
@@ -280,63 +284,63 @@ static void fill_learn(struct rules *r)
 
 	return_unless_ipv4(r, "learn");
 
-	begin(r, "learn");
+	rules_begin(r, "learn");
 	expr_nfproto_ipv4(&r->e, true);
-	tcp_udp(r, false);
+	rules_tcp_udp(r, false);
 	expr_return(&r->e);
-	end(r);
+	rules_end(r);
 
-	e = begin(r, "learn");
+	e = rules_begin(r, "learn");
 	expr_ifname(e, EXPR_OIFNAME, "wan");
 	expr_nfproto_ipv4(e, true);
 	expr_goto(e, "out");
-	end(r);
+	rules_end(r);
 }
 
 /* The inside host has that external port. */
 static void put_claim(struct expr *e)
 {
-	proto_port(e, EXPR_SPORT);
+	rules_proto_port(e, EXPR_SPORT);
 	expr_ct_saddr(e, 2);
 	expr_set_put(e, EXPR_UPDATE, "mine", 0);
-	proto_port(e, EXPR_SPORT);
+	rules_proto_port(e, EXPR_SPORT);
 	expr_set_put(e, EXPR_UPDATE, "taken", 0);
 }
 
 static void fill_out(struct rules *r)
 {
-	struct expr *e = begin(r, "out");
+	struct expr *e = rules_begin(r, "out");
 
 	expr_nfproto_ipv4(e, true);
 	expr_ct_reply(e);
 	expr_return(e);
-	end(r);
+	rules_end(r);
 
 	/* What the router itself sends. */
-	e = begin(r, "out");
+	e = rules_begin(r, "out");
 	expr_nfproto_ipv4(e, true);
 	expr_ct_status(e, IPS_SRC_NAT, false);
 	expr_return(e);
-	end(r);
+	rules_end(r);
 
 	/* What leaves from a leased port claims it, so that it is still this host's when the
 	 * lease has ended (RFC 6887 section 15). */
-	e = begin(r, "out");
+	e = rules_begin(r, "out");
 	expr_nfproto_ipv4(e, true);
-	proto_port(e, EXPR_SPORT);
+	rules_proto_port(e, EXPR_SPORT);
 	expr_in_set(e, "held", 0);
 	put_claim(e);
 	expr_return(e);
-	end(r);
+	rules_end(r);
 
 	/* The host that made the claim keeps it; nobody else can. */
-	e = begin(r, "out");
+	e = rules_begin(r, "out");
 	expr_nfproto_ipv4(e, true);
-	proto_port(e, EXPR_SPORT);
+	rules_proto_port(e, EXPR_SPORT);
 	expr_ct_saddr(e, 2);
 	expr_in_set(e, "mine", 0);
 	put_claim(e);
-	end(r);
+	rules_end(r);
 }
 
 /* Looks a packet from outside up in one of the two sets; that counts it there. */
@@ -345,7 +349,7 @@ static void forward_pinhole(struct rules *r, bool restricted)
 	struct expr *e = &r->e;
 	unsigned int at = 0;
 
-	tcp_udp(r, true);
+	rules_tcp_udp(r, true);
 	if (restricted) {
 		expr_saddr6(e, 0);
 		expr_port(e, EXPR_SPORT, 4);
@@ -360,28 +364,28 @@ static void forward_pinhole(struct rules *r, bool restricted)
 /* The packets of a flow that has the mark, for their number; other flows are spared it. */
 static void forward_count(struct rules *r, bool restricted)
 {
-	struct expr *e = begin(r, "forward");
+	struct expr *e = rules_begin(r, "forward");
 
 	expr_ifname(e, EXPR_IIFNAME, "wan");
 	expr_nfproto_ipv6(e);
 	expr_ct_mark_has(e, FIREWALL_PINHOLE_MARK);
 	forward_pinhole(r, restricted);
 	expr_return(e);
-	end(r);
+	rules_end(r);
 }
 
 /* A mark is all that another chain can see of a pinhole; to accept here would save nothing
  * from a drop there. Once a flow, as the mark stays with it. */
 static void forward_mark(struct rules *r, bool restricted)
 {
-	struct expr *e = begin(r, "forward");
+	struct expr *e = rules_begin(r, "forward");
 
 	expr_ifname(e, EXPR_IIFNAME, "wan");
 	expr_nfproto_ipv6(e);
 	expr_ct_new(e);
 	forward_pinhole(r, restricted);
 	expr_ct_mark_or(e, FIREWALL_PINHOLE_MARK);
-	end(r);
+	rules_end(r);
 }
 
 static void fill_forward(struct rules *r)
@@ -392,18 +396,21 @@ static void fill_forward(struct rules *r)
 	forward_mark(r, false);
 }
 
-int rules_put(struct firewall *fw, uint32_t next_set)
+int rules_put(struct firewall *fw, const struct firewall_config *config,
+	      uint32_t next_set)
 {
 	struct rules r = {.fw = fw, .next_set = next_set};
 
-	fill_pre(&r);
-	fill_src(&r);
+	fill_pre(&r, config);
+	fill_src(&r, config);
 	fill_hairpin(&r);
-	fill_outsrc(&r);
+	fill_outsrc(&r, config);
 	fill_moved(&r);
 	fill_learn(&r);
 	fill_out(&r);
 	fill_forward(&r);
+	if (config->router)
+		router_fill(&r, config->router);
 	fw->n_rules = r.n;
 	return r.err;
 }

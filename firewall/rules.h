@@ -11,6 +11,7 @@
 struct rules {
 	struct firewall *fw;
 	uint32_t next_set; /* ids of sets within this batch */
+	size_t n;          /* so many rules */
 	struct expr e;
 	int err;
 };

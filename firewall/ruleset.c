@@ -58,6 +58,7 @@ struct set_spec {
 	uint32_t size; /* 0: no limit, as an interval set that is full never empties */
 	uint8_t fields[5]; /* of an interval set with a concatenation */
 	uint8_t n_fields;
+	bool data_range; /* data are intervals: nft has to be told, too */
 	bool host_order; /* nft has to be told, or cannot print the elements */
 	bool counted; /* each element has a counter; nft reads them back only if told */
 };
@@ -189,6 +190,61 @@ static const struct set_spec sets[] = {
 	GUARD_RATE("ssdprate6", KERNEL_TYPE_IP6, 16),
 	GUARD_RATE("synrate", KERNEL_TYPE_IP, 4),
 	GUARD_RATE("synrate6", KERNEL_TYPE_IP6, 16),
+	/* Static forwards. */
+	{.name = "forwards",
+	 .flags = NFT_SET_MAP | RANGES,
+	 .key_type = IP_PROTO_PORT,
+	 .key_len = 12,
+	 .data_type = IP_PORT,
+	 .data_len = 16,
+	 .fields = {4, 1, 2},
+	 .n_fields = 3,
+	 .data_range = true},
+	{.name = "forward_held",
+	 .flags = RANGES,
+	 .key_type = PROTO_PORT,
+	 .key_len = 8,
+	 .fields = {1, 2},
+	 .n_fields = 2},
+	{.name = "forward_own",
+	 .flags = RANGES,
+	 .key_type = IP_PROTO_PORT,
+	 .key_len = 12,
+	 .fields = {4, 1, 2},
+	 .n_fields = 3},
+	{.name = "forward_rev",
+	 .flags = NFT_SET_MAP,
+	 .key_type = IP_PROTO_PORT,
+	 .key_len = 12,
+	 .data_type = KERNEL_TYPE_PORT,
+	 .data_len = 2},
+	{.name = "forward_via",
+	 .flags = RANGES,
+	 .key_type = IP_PROTO_PORT,
+	 .key_len = 12,
+	 .fields = {4, 1, 2},
+	 .n_fields = 3},
+	/* Router mode. */
+	{.name = "wan_allow",
+	 .flags = RANGES,
+	 .key_type = PROTO_PORT,
+	 .key_len = 8,
+	 .fields = {1, 2},
+	 .n_fields = 2},
+	{.name = "lan_trusted",
+	 .key_type = KERNEL_TYPE_IFNAME,
+	 .key_len = IFNAMSIZ,
+	 .host_order = true},
+	{.name = "lan_guest",
+	 .key_type = KERNEL_TYPE_IFNAME,
+	 .key_len = IFNAMSIZ,
+	 .host_order = true},
+	{.name = "lan_services",
+	 .key_type = TYPE_3(KERNEL_TYPE_IFNAME, KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT),
+	 .key_len = IFNAMSIZ + 8},
+	{.name = "lan_within",
+	 .key_type = TYPE_2(KERNEL_TYPE_IFNAME, KERNEL_TYPE_IFNAME),
+	 .key_len = 2 * IFNAMSIZ},
 	{.name = "about", .key_type = KERNEL_TYPE_MARK, .key_len = 4, .host_order = true},
 };
 #define N_SETS (sizeof(sets) / sizeof(sets[0]))
@@ -198,21 +254,40 @@ struct chain_spec {
 	const char *type; /* NULL: no base chain */
 	uint32_t hook;
 	int32_t priority;
+	enum chain_use use;
+	uint32_t policy;
 };
 
 static const struct chain_spec chains[] = {
-	{"hairpin", NULL, 0, 0},
-	{"outsrc", NULL, 0, 0},
-	{"moved", NULL, 0, 0},
-	{"out", NULL, 0, 0},
-	{"worker", NULL, 0, 0},
-	{"pre", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST + 5},
-	{"self", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST + 5},
-	{"src", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 5},
-	{"learn", "filter", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC + 10},
-	{"forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER - 5},
-	{"guard", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER - 10},
-	{"outguard", "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER - 10},
+	{"hairpin", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
+	{"outsrc", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
+	{"moved", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
+	{"out", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
+	{"worker", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
+	{"pre", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST + 5, CHAIN_ALWAYS,
+	 NF_ACCEPT},
+	{"self", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST + 5, CHAIN_ALWAYS,
+	 NF_ACCEPT},
+	{"src", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 5, CHAIN_ALWAYS,
+	 NF_ACCEPT},
+	{"learn", "filter", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC + 10, CHAIN_ALWAYS,
+	 NF_ACCEPT},
+	{"forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER - 5, CHAIN_ALWAYS,
+	 NF_ACCEPT},
+	{"guard", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER - 10, CHAIN_ALWAYS,
+	 NF_ACCEPT},
+	{"outguard", "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER - 10, CHAIN_ALWAYS,
+	 NF_ACCEPT},
+	{"refuse", NULL, 0, 0, CHAIN_REFUSE, NF_ACCEPT},
+	{"antispoof", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW, CHAIN_ANTISPOOF,
+	 NF_ACCEPT},
+	{"mss", "filter", NF_INET_FORWARD, NF_IP_PRI_MANGLE, CHAIN_MSS, NF_ACCEPT},
+	{"router_in", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER, CHAIN_FILTER,
+	 NF_DROP},
+	{"router_fwd", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER, CHAIN_FILTER,
+	 NF_DROP},
+	{"router_nat", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC, CHAIN_NAT,
+	 NF_ACCEPT},
 };
 #define N_CHAINS (sizeof(chains) / sizeof(chains[0]))
 
@@ -266,7 +341,8 @@ static bool same_chain(const struct chain_spec *spec, const struct nftnl_chain *
 		return !spec->type && !type;
 	return !strcmp(type, spec->type) &&
 	       nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM) == spec->hook &&
-	       nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO) == spec->priority;
+	       nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO) == spec->priority &&
+	       nftnl_chain_get_u32(c, NFTNL_CHAIN_POLICY) == spec->policy;
 }
 
 static int note_chain(void *arg, const struct nlmsghdr *nlh)
@@ -374,6 +450,9 @@ static int put_set(struct firewall *fw, const struct set_spec *spec, uint32_t id
 	/* nft's TLV for the byte order of keys: 1, an int, is the host's. */
 	uint8_t host_order[2 + sizeof(uint32_t)] = {NFTNL_UDATA_SET_KEYBYTEORDER,
 						    sizeof(uint32_t)};
+	/* And the one for data that are intervals. */
+	uint8_t data_range[2 + sizeof(uint32_t)] = {NFTNL_UDATA_SET_DATA_INTERVAL,
+						    sizeof(uint32_t)};
 	struct nftnl_set *s = nftnl_set_alloc();
 	struct nftnl_expr *counter = s && spec->counted ? nftnl_expr_alloc("counter")
 							: NULL;
@@ -383,6 +462,7 @@ static int put_set(struct firewall *fw, const struct set_spec *spec, uint32_t id
 	if (counter)
 		nftnl_set_add_expr(s, counter); /* its owner from here on */
 	memcpy(host_order + 2, &(uint32_t){1}, sizeof(uint32_t));
+	memcpy(data_range + 2, &(uint32_t){1}, sizeof(uint32_t));
 	if (!err && (nftnl_set_set_str(s, NFTNL_SET_TABLE, fw->table) ||
 		     nftnl_set_set_str(s, NFTNL_SET_NAME, spec->name)))
 		err = -ENOMEM;
@@ -410,6 +490,8 @@ static int put_set(struct firewall *fw, const struct set_spec *spec, uint32_t id
 				   spec->n_fields);
 	if (spec->host_order)
 		nftnl_set_set_data(s, NFTNL_SET_USERDATA, host_order, sizeof(host_order));
+	if (spec->data_range)
+		nftnl_set_set_data(s, NFTNL_SET_USERDATA, data_range, sizeof(data_range));
 	nftnl_set_nlmsg_build_payload(nlh, s);
 	nftnl_set_free(s);
 	return 0;
@@ -430,7 +512,7 @@ static void put_chain(struct firewall *fw, const struct chain_spec *spec)
 	mnl_attr_put_u32(nlh, NFTA_HOOK_HOOKNUM, htonl(spec->hook));
 	mnl_attr_put_u32(nlh, NFTA_HOOK_PRIORITY, htonl((uint32_t)spec->priority));
 	mnl_attr_nest_end(nlh, hook);
-	mnl_attr_put_u32(nlh, NFTA_CHAIN_POLICY, htonl(NF_ACCEPT));
+	mnl_attr_put_u32(nlh, NFTA_CHAIN_POLICY, htonl(spec->policy));
 	mnl_attr_put_strz(nlh, NFTA_CHAIN_TYPE, spec->type);
 }
 
@@ -458,7 +540,9 @@ static int clear(struct firewall *fw, const struct inventory *inv, bool keep)
 			put_named(fw, NFT_MSG_DELRULE, NFTA_RULE_TABLE, NFTA_RULE_CHAIN,
 				  chains[i].name);
 	for (size_t i = 0; i < N_CHAINS; i++)
-		if (inv->chain[i] == FOUND_OTHER)
+		if (inv->chain[i] == FOUND_OTHER ||
+		    (inv->chain[i] == FOUND_SAME &&
+		     !router_has_chain(fw->config.router, chains[i].use)))
 			put_named(fw, NFT_MSG_DELCHAIN, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME,
 				  chains[i].name);
 	for (size_t i = 0; i < N_SETS; i++)
@@ -504,12 +588,14 @@ static int install(struct firewall *fw, const struct inventory *inv, bool keep)
 	}
 	put_epoch(fw);
 	reserved_put(fw, config);
+	forwards_put(fw, config);
 	if (!err)
 		err = router_put(fw);
 	for (size_t i = 0; i < N_CHAINS; i++)
-		put_chain(fw, &chains[i]);
+		if (router_has_chain(config->router, chains[i].use))
+			put_chain(fw, &chains[i]);
 	if (!err)
-		err = rules_put(fw, N_SETS + 1);
+		err = rules_put(fw, config, N_SETS + 1);
 	if (!err)
 		err = guard_put(fw, config);
 	if (err)
@@ -544,7 +630,8 @@ int firewall_mend(struct firewall *fw, struct firewall_mended *mended)
 				 (sets[i].use == SET_LEASES && inv.set[i] != FOUND_SAME);
 	}
 	for (size_t i = 0; i < N_CHAINS; i++)
-		mended->chains += inv.chain[i] != FOUND_SAME;
+		mended->chains += inv.chain[i] != FOUND_SAME &&
+				  router_has_chain(fw->config.router, chains[i].use);
 	mended->rules = fw->n_rules > inv.n_rules ? fw->n_rules - inv.n_rules : 0;
 	return install(fw, &inv, false);
 }

@@ -18,6 +18,7 @@ static const char help[] =
 	"  check         what stands in the way of open ports on this machine\n"
 	"  delete PORT   closes a port now (for root); PORT is udp/3074, 3074/udp, or\n"
 	"                3074 for both protocols\n"
+	"  reload        reads the configuration again and applies it (for root)\n"
 	"  help          this text\n"
 	"\n"
 	"options, before or after the command:\n"
@@ -28,17 +29,15 @@ static const char help[] =
 	"  --help, --version\n"
 	"\n"
 	"exit codes: 0 done, 1 no such port (check: warnings), 2 check: something blocks,\n"
-	"64 usage, 69 portreeved cannot be reached,\n"
-	"77 not allowed. The manual: man portreeve\n";
+	"64 usage, 69 portreeved cannot be reached, 77 not allowed,\n"
+	"78 the configuration is wrong. The manual: man portreeve\n";
 
 static const struct cli_command {
 	const char *name;
 	int (*run)(struct cli *cli, int argc, char **argv);
 } commands[] = {
-	{"list", cli_list},
-	{"status", cli_status},
-	{"delete", cli_delete},
-	{"check", cli_check},
+	{"list", cli_list},   {"status", cli_status}, {"delete", cli_delete},
+	{"check", cli_check}, {"reload", cli_reload},
 };
 
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)

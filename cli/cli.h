@@ -21,6 +21,7 @@ enum cli_exit {
 	CLI_FAILED = 70, /* portreeved refused, or answered what we do not know */
 	CLI_OUTPUT = 74,
 	CLI_NOT_ALLOWED = 77,
+	CLI_CONFIG = 78, /* the configuration is wrong */
 };
 
 struct cli {
@@ -43,6 +44,7 @@ int cli_list(struct cli *cli, int argc, char **argv);
 int cli_status(struct cli *cli, int argc, char **argv);
 int cli_delete(struct cli *cli, int argc, char **argv);
 int cli_check(struct cli *cli, int argc, char **argv);
+int cli_reload(struct cli *cli, int argc, char **argv);
 
 /* "portreeve: ..." in one line on stderr; returns the code. */
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)
@@ -62,6 +64,8 @@ int cli_print_json(const struct cli *cli, const json_t *value);
 /* One lease in a few words, as "udp/3074 to 192.168.1.20:3074 (pcp+upnp)". */
 const char *cli_lease_text(const json_t *lease, char *buf, size_t size);
 
+/* "udp/3074", or "udp/27000-27100" of a range. Returns buf. */
+const char *cli_port_text(const json_t *lease, char *buf, size_t size);
 /* A member of an object as text; "" where it is none. */
 const char *cli_text(const json_t *object, const char *key);
 /* A member of an object as number; -1 where it is none. */

@@ -132,6 +132,17 @@ static void inside_text(const json_t *lease, char *buf, size_t size)
 		 cli_number(lease, "internal_port"));
 }
 
+const char *cli_port_text(const json_t *lease, char *buf, size_t size)
+{
+	long long last = cli_number(lease, "external_port_last");
+	size_t n = (size_t)snprintf(buf, size, "%s/%lld", cli_text(lease, "protocol"),
+				    cli_number(lease, "external_port"));
+
+	if (last >= 0 && n < size)
+		snprintf(buf + n, size - n, "-%lld", last);
+	return buf;
+}
+
 const char *cli_lease_text(const json_t *lease, char *buf, size_t size)
 {
 	const char *remote = cli_text(lease, "remote");
@@ -178,8 +189,7 @@ static void cells_fill(struct cells *c, const json_t *lease)
 {
 	char raw[LIST_COLUMNS][LIST_CELL];
 
-	snprintf(raw[0], LIST_CELL, "%s/%lld", cli_text(lease, "protocol"),
-		 cli_number(lease, "external_port"));
+	cli_port_text(lease, raw[0], LIST_CELL);
 	inside_text(lease, raw[1], LIST_CELL);
 	join_claims(lease, raw[2], LIST_CELL);
 	seconds_text(lease, "age_s", raw[3], LIST_CELL);

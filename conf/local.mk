@@ -20,7 +20,7 @@ tests_unit_test_conf_blocks_LDADD = libconf_san.a liblease_san.a libbase_san.a $
 
 dist_pkgdata_DATA = conf/reserved.conf
 exampledir = $(docdir)/examples
-dist_example_DATA = conf/portreeve.conf
+dist_example_DATA = conf/portreeve.conf conf/router.conf
 systemdsystemunit_DATA = conf/portreeve.service
 sysusers_DATA = conf/sysusers/portreeve.conf
 EXTRA_DIST += conf/portreeve.service.in conf/portreeve.sysusers conf/create-users
@@ -28,6 +28,7 @@ CLEANFILES += conf/portreeve.service conf/sysusers/portreeve.conf
 
 conf/portreeve.service: conf/portreeve.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) conf && $(SED) -e 's|@sbindir[@]|$(sbindir)|g' \
+		-e 's|@bindir[@]|$(bindir)|g' \
 		-e 's|@sysconfdir[@]|$(sysconfdir)|g' $(srcdir)/conf/portreeve.service.in >$@
 
 conf/sysusers/portreeve.conf: conf/portreeve.sysusers

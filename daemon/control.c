@@ -114,7 +114,7 @@ static json_t *remaining_json(const struct lease *l, uint64_t now_ms)
 }
 
 /* The schema is stable for scripts. NULL: no memory. */
-static json_t *lease_json(const struct lease *l, uint64_t now_ms)
+static json_t *lease_json(const struct control *c, const struct lease *l, uint64_t now_ms)
 {
 	const struct prefix remote = {.addr = l->remote, .len = l->remote_len};
 	uint64_t age_ms = now_ms > l->created_ms ? now_ms - l->created_ms : 0;
@@ -139,6 +139,9 @@ static json_t *lease_json(const struct lease *l, uint64_t now_ms)
 		json_object_set_new(o, "filters", filters_json(l));
 	if (o && l->remote_port)
 		json_object_set_new(o, "remote_port", json_integer(l->remote_port));
+	if (o && c->ops->last_port(c->core, l) != l->ext_port)
+		json_object_set_new(o, "external_port_last",
+				    json_integer(c->ops->last_port(c->core, l)));
 	if (o && lease_is_pinhole(l))
 		json_object_set_new(o, "family", json_string("ipv6"));
 	return o;
@@ -173,7 +176,7 @@ static json_t *listing_next(void *arg, bool *last)
 		const struct lease *l = c->ops->find_lease(c->core,
 							   &ls->keys.key[ls->pos]);
 
-		if (l && json_array_append_new(leases, lease_json(l, now_ms))) {
+		if (l && json_array_append_new(leases, lease_json(c, l, now_ms))) {
 			json_decref(leases);
 			return NULL;
 		}
@@ -400,7 +403,7 @@ static void deletion_ask(struct deletion *d, struct deletion_item *item)
 	const struct control *c = d->control;
 	const struct lease *l = c->ops->find_lease(c->core, &item->key);
 
-	item->lease = l ? lease_json(l, clock_ms()) : NULL;
+	item->lease = l ? lease_json(c, l, clock_ms()) : NULL;
 	if (!item->lease)
 		return; /* it has ended by itself, or there is no memory to tell of it */
 	d->flight++;
@@ -525,12 +528,30 @@ static void control_check(void *arg, struct varlink_call *call)
 		      json_pack("{s:o,s:b}", "findings", findings, "more", (int)r->more));
 }
 
+static void reload_done(void *arg, const char *error, size_t ended)
+{
+	if (error)
+		varlink_error(arg, "org.portreeve.BadConfiguration",
+			      json_pack("{s:s}", "text", error));
+	else
+		varlink_reply(arg, json_pack("{s:I}", "ended", (json_int_t)ended));
+}
+
+static void control_reload(void *arg, struct varlink_call *call)
+{
+	struct control *c = arg;
+
+	if (!has_only(call, NULL, 0))
+		return;
+	if (varlink_uid(call) != 0)
+		varlink_error(call, "org.portreeve.NotAllowed", NULL);
+	else
+		c->ops->reload(c->core, reload_done, call);
+}
+
 static const struct varlink_method control_methods[] = {
-	{"List", control_list},
-	{"Status", control_status},
-	{"Delete", control_delete},
-	{"Check", control_check},
-	{NULL, NULL},
+	{"List", control_list},   {"Status", control_status}, {"Delete", control_delete},
+	{"Check", control_check}, {"Reload", control_reload}, {NULL, NULL},
 };
 
 /* Made from org.portreeve.varlink at build time. */

@@ -72,6 +72,8 @@ struct control_ops {
 			   void *arg);
 	/* NULL: it has ended. Borrowed until the next call of anything. */
 	const struct lease *(*find_lease)(void *core, const struct control_key *key);
+	/* Where the range of a static forward ends; of others the external port itself. */
+	uint16_t (*last_port)(void *core, const struct lease *l);
 	/* Ends the lease whoever claims it, for root. `done` comes exactly once, when the
 	 * kernel has done or refused it; it may come before end_lease returns. LEASE_OK,
 	 * LEASE_NOT_FOUND, LEASE_KERNEL ... */
@@ -79,6 +81,11 @@ struct control_ops {
 			  void (*done)(void *arg, enum lease_reason reason), void *arg);
 	/* Looks at the machine now. Borrowed until the next call; NULL: no memory. */
 	const struct check_report *(*check)(void *core);
+	/* Reads the configuration again, for root. `done` comes exactly once: with NULL and
+	 * how many leases that has ended, or with what is wrong. */
+	void (*reload)(void *core,
+		       void (*done)(void *arg, const char *error, size_t ended),
+		       void *arg);
 };
 
 /* Serves on the listening AF_UNIX stream socket, which it takes over, also on failure.

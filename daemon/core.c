@@ -14,8 +14,6 @@
 #include "daemon/core_inside.h"
 #include "daemon/privileges.h"
 
-#define SYN_UNLIMITED 10000 /* requests a second from which on connections are free */
-
 static void core_links_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct core *c = arg;
@@ -23,7 +21,7 @@ static void core_links_readable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (links_read(c->links) > 0)
-		core_look_around(c, false);
+		core_look_around(c, CORE_LINKS);
 }
 
 static void core_parent_says(struct core *c, const struct role_record *r, int fd)
@@ -37,6 +35,12 @@ static void core_parent_says(struct core *c, const struct role_record *r, int fd
 	case ROLE_OP_STARTED:
 		workers_started(c->workers, role, r->lan, r->pid, fd);
 		return;
+	case ROLE_OP_CONFIG:
+		core_take_config(c, fd);
+		break;
+	case ROLE_OP_WRONG:
+		core_config_wrong(c, fd);
+		break;
 	case ROLE_OP_EXITED:
 		workers_exited(c->workers, role, r->lan, r->pid);
 		break;
@@ -79,20 +83,13 @@ static int core_read_config(struct core *c)
 		return -EINVAL;
 	}
 	c->policy = (struct lease_policy){
-		.max_leases = c->config.leases,
-		.per_host = c->config.per_host,
-		.requests_per_second = c->config.requests_per_second,
-		.pcp_min_s = c->config.min_lifetime_s,
-		.pcp_max_s = c->config.max_lifetime_s,
-		.nonce_same_source = c->config.pcp_nonce_same_source,
 		.in_use = core_in_use,
 		.flows = core_flows,
 		.heard = core_heard,
 		.silence_ms = c->config.gone_after_s * 1000ULL,
 		.in_use_arg = c,
-		.reserved_tcp = c->config.reserved_tcp,
-		.reserved_udp = c->config.reserved_udp,
 	};
+	core_set_policy(c);
 	if (getrandom(&c->policy.seed, sizeof(c->policy.seed), 0) < 0)
 		c->policy.seed = clock_ms();
 	return 0;
@@ -230,26 +227,13 @@ static int core_make_loop(struct core *c)
 /* The table, what it holds, and the epoch that goes with it. */
 static int core_take_table(struct core *c)
 {
-	uint32_t rate = c->config.requests_per_second;
-	const struct firewall_config config = {
-		.max_leases = c->config.leases,
-		.reserved_tcp = &c->policy.reserved_tcp,
-		.reserved_udp = &c->policy.reserved_udp,
-		.now_ms = clock_ms(),
-		.worker_uid = c->worker_uid,
-		.syn_per_second = rate < SYN_UNLIMITED ? rate : 0,
-	};
-	int err = firewall_install(c->firewall, &config);
+	int err = core_install(c);
 
-	if (err == -EEXIST)
-		log_error(
-			"a table inet portreeve of another form is there; remove it: nft delete "
-			"table inet portreeve");
 	if (err)
 		return err;
 	err = firewall_epoch_get(c->firewall, &c->epoch);
 	if (err == -ENOENT) {
-		c->epoch = (struct firewall_epoch){.since_ms = config.now_ms};
+		c->epoch = (struct firewall_epoch){.since_ms = clock_ms()};
 		err = firewall_epoch_set(c->firewall, &c->epoch);
 	}
 	return err;
@@ -274,7 +258,7 @@ int core_run(struct core *c)
 		return err;
 	}
 	identity_load(&c->identity, c->options->state_dir);
-	core_look_around(c, true);
+	core_look_around(c, CORE_START);
 	kept = ledger_adopt(c->ledger);
 	if (kept < 0) {
 		errno = -kept;

@@ -63,23 +63,67 @@ static void core_status(void *arg, struct control_status *out)
 	workers_each(c->workers, core_each_worker, &p);
 }
 
+/* The i-th entry of the static forwards. */
+static bool core_forward(const struct core *c, size_t i, struct lease *l, uint16_t *last)
+{
+	if (!forward_entry(c->config.forward, c->config.n_forwards, i, l, last))
+		return false;
+	l->created_ms = c->started_ms;
+	return true;
+}
+
 static void core_each_lease(void *arg,
 			    void (*each)(void *each_arg, const struct lease *l),
 			    void *each_arg)
 {
 	struct core *c = arg;
+	struct lease l;
+	uint16_t last;
 
 	registry_each(ledger_book(c->ledger), each, each_arg);
+	for (size_t i = 0; core_forward(c, i, &l, &last); i++)
+		each(each_arg, &l);
+}
+
+/* The static forward of that key, as the entry that listings show. */
+static const struct lease *core_find_forward(struct core *c,
+					     const struct control_key *key)
+{
+	static struct lease l;
+	uint16_t last;
+
+	for (size_t i = 0; core_forward(c, i, &l, &last); i++)
+		if (l.protocol == key->protocol && l.ext_port == key->ext_port &&
+		    l.remote_len == key->remote_len &&
+		    addr_equal(&l.remote, &key->remote))
+			return &l;
+	return NULL;
+}
+
+static uint16_t core_last_port(void *arg, const struct lease *l)
+{
+	struct core *c = arg;
+	const struct lease_forward *f = l->origin == LEASE_BY_STATIC
+						? forward_find(c->config.forward,
+							       c->config.n_forwards,
+							       l->protocol, l->ext_port,
+							       &l->remote, l->remote_len)
+						: NULL;
+
+	return f ? f->last : l->ext_port;
 }
 
 static const struct lease *core_find_lease(void *arg, const struct control_key *key)
 {
 	struct core *c = arg;
 	const struct registry *book = ledger_book(c->ledger);
+	const struct lease *l;
 
-	if (addr_is_none(&key->internal))
-		return registry_find(book, key->protocol, key->ext_port, &key->remote,
-				     key->remote_len);
+	if (addr_is_none(&key->internal)) {
+		l = registry_find(book, key->protocol, key->ext_port, &key->remote,
+				  key->remote_len);
+		return l ? l : core_find_forward(c, key);
+	}
 	return registry_find_pinhole(book, key->protocol, &key->internal, key->ext_port,
 				     &key->remote, key->remote_len, key->remote_port);
 }
@@ -111,8 +155,18 @@ static void core_end_lease(void *arg, const struct control_key *key,
 	done(done_arg, LEASE_RATE);
 }
 
-const struct control_ops core_control_ops = {core_status, core_each_lease,
-					     core_find_lease, core_end_lease, core_check};
+static void core_reload_asked(void *arg,
+			      void (*done)(void *done_arg, const char *error,
+					   size_t ended),
+			      void *done_arg)
+{
+	core_ask_reload(arg, done, done_arg);
+}
+
+const struct control_ops core_control_ops = {
+	core_status,    core_each_lease, core_find_lease,   core_last_port,
+	core_end_lease, core_check,      core_reload_asked,
+};
 
 void core_admin_answer(struct core *c, size_t i, enum lease_reason reason)
 {

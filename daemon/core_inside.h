@@ -30,6 +30,13 @@ struct core_admin {
 	void *arg;
 };
 
+/* An admin who waits for the configuration to be read again. */
+struct core_reload {
+	void (*done)(void *arg, const char *error, size_t ended);
+	void *arg;
+};
+#define CORE_RELOADS 8
+
 struct core {
 	const struct options *options;
 	struct config config;
@@ -40,6 +47,7 @@ struct core {
 	struct neighbours *neighbours;
 	struct sockets *sockets;
 	struct firewall *firewall;
+	struct firewall_router router; /* what the firewall was told of router mode */
 	uid_t worker_uid;
 	struct event_base *base;
 	struct ledger *ledger;
@@ -60,6 +68,7 @@ struct core {
 	struct core_admin admin[CONTROL_PROCESSES];
 	uint64_t checked_ms; /* when `check` was made; 0: never */
 	struct check_report check;
+	struct core_reload reload[CORE_RELOADS];
 };
 
 /* What the workers and the ledger ask of us. */
@@ -79,8 +88,21 @@ void core_check_ready(struct core *c);
 /* Sends the workers what core_changed() gathered: the callback of its timer. */
 void core_state_due(int fd, short what, void *arg);
 
-/* Takes the interfaces as they are now; `first` at the start. */
-void core_look_around(struct core *c, bool first);
+/* Takes the interfaces as they are now. */
+enum core_why { CORE_START, CORE_LINKS, CORE_OTHER_CONFIG };
+void core_look_around(struct core *c, enum core_why why);
+
+/* The policy as c->config has it; leaves the LANs alone, and what is not of it. */
+void core_set_policy(struct core *c);
+/* Puts the table there as c->config wants it, or brings it to that. -errno. */
+int core_install(struct core *c);
+/* Another configuration from the parent, or why there is none. */
+void core_take_config(struct core *c, int fd);
+void core_config_wrong(struct core *c, int fd);
+/* Asks the parent for it. `done` comes once: with NULL and how many leases that ended, or
+ * with what is wrong. */
+void core_ask_reload(struct core *c,
+		     void (*done)(void *arg, const char *error, size_t ended), void *arg);
 
 /* What stands in the way now; NULL: no memory. */
 const struct check_report *core_check(void *arg);

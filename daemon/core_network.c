@@ -70,6 +70,32 @@ static void core_set_wan(struct core *c)
 	ledger_set_wan(c->ledger, &t->wan4);
 }
 
+/* Also LANs without an address: the filter of router mode must not shut them out. */
+static void core_set_zones(struct core *c)
+{
+	struct firewall_zone zones[LEASE_LANS_MAX];
+	size_t n = 0;
+	int err;
+
+	for (size_t i = 0; i < LEASE_LANS_MAX; i++) {
+		const struct topology_lan *t = &c->topology.lan[i];
+
+		if (!t->name[0])
+			continue;
+		zones[n] = (struct firewall_zone){
+			.trusted = t->trusted,
+			.pcp = t->pcp || t->nat_pmp,
+			.http_port = t->upnp ? t->http_port : 0,
+		};
+		memcpy(zones[n++].name, t->name, sizeof(t->name));
+	}
+	err = firewall_set_zones(c->firewall, zones, n);
+	if (err) {
+		errno = -err;
+		log_error("the LANs could not be told to the filter: %m");
+	}
+}
+
 static void core_set_lans(struct core *c)
 {
 	const char *names[LEASE_LANS_MAX];
@@ -95,6 +121,7 @@ static void core_set_lans(struct core *c)
 		errno = -err;
 		log_error("the LANs could not be told to the kernel: %m");
 	}
+	core_set_zones(c);
 }
 
 /* Starts, stops or restarts what serves that LAN. */
@@ -102,14 +129,16 @@ static void core_serve_lan(struct core *c, uint16_t i, const struct topology_lan
 			   bool first)
 {
 	const struct topology_lan *t = &c->topology.lan[i];
-	bool there = t->n_addrs > 0;
+	bool there = t->n_addrs > 0, moved = topology_lan_differs(was, t);
 	char addr[ADDR_TEXT];
 
-	if (!topology_lan_differs(was, t) && !(first && t->name[0]))
+	if (!moved && !topology_lan_serves_else(was, t) && !(first && t->name[0]))
 		return;
+	if (was->name[0] && strcmp(was->name, t->name) != 0)
+		log_info("LAN %s: not served any more", was->name);
 	if (there)
 		log_info("LAN %s: %s", t->name, addr_text(&t->addrs[0].addr, addr));
-	else if (was->n_addrs || first)
+	else if (t->name[0])
 		log_warn("LAN %s: no IPv4 address; its hosts are served when it has one",
 			 t->name);
 	if (there && was->n_addrs) {
@@ -150,13 +179,16 @@ static void core_wan_changed(struct core *c, const struct topology *was)
 	core_set_wan(c);
 }
 
-void core_look_around(struct core *c, bool first)
+void core_look_around(struct core *c, enum core_why why)
 {
 	static struct topology was;
-	bool lans = first;
+	bool first = why == CORE_START;
+	bool lans = why != CORE_LINKS;
 	size_t named = 0;
 
 	was = c->topology;
+	if (why == CORE_OTHER_CONFIG)
+		topology_configure(&c->topology, &c->config);
 	topology_read(&c->topology, c->links);
 	for (uint16_t i = 0; i < LEASE_LANS_MAX; i++) {
 		lans = lans || topology_lan_differs(&was.lan[i], &c->topology.lan[i]);

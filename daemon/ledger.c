@@ -14,6 +14,7 @@
 
 #define LEDGER_STEPS 1024 /* and requests of one transaction; more are split */
 #define LEDGER_DUE 512    /* leases that end in one turn of the loop */
+#define LEDGER_JUDGE 8192 /* leases that end in one transaction after a reload */
 #define LEDGER_RETRY_MS 1000
 
 /* A request that waits for the kernel, and its steps. */
@@ -412,18 +413,10 @@ static void ledger_arm(struct ledger *l)
 	event_add(l->due, &in);
 }
 
-/* Each due lease is a waiter of its own, so that one refused step holds up no other. */
-static void due_ready(evutil_socket_t fd, short what, void *arg)
+/* The steps from `first` on, of which nobody waits for any: each lease's are a waiter of
+ * their own, so that one refused step holds up no other. No memory: nothing of it happens. */
+static void ledger_split(struct ledger *l, size_t first)
 {
-	struct ledger *l = arg;
-	size_t first;
-
-	(void)fd;
-	(void)what;
-	l->due_at = 0;
-	ledger_commit(l);
-	first = l->changes.n;
-	registry_due(l->book, clock_ms(), LEDGER_DUE, &l->changes);
 	while (first < l->changes.n) {
 		struct ledger_waiter *w = ledger_waiter(l);
 		size_t n = 1;
@@ -437,10 +430,24 @@ static void due_ready(evutil_socket_t fd, short what, void *arg)
 		first += n;
 	}
 	if (first < l->changes.n || (l->n_waiters && ledger_waiter_end(l))) {
-		while (l->changes.n) /* no memory: they are due again */
+		while (l->changes.n) /* they are due again */
 			registry_revert(l->book, &l->changes.step[--l->changes.n]);
 		l->n_waiters = 0;
 	}
+}
+
+static void due_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct ledger *l = arg;
+	size_t first;
+
+	(void)fd;
+	(void)what;
+	l->due_at = 0;
+	ledger_commit(l);
+	first = l->changes.n;
+	registry_due(l->book, clock_ms(), LEDGER_DUE, &l->changes);
+	ledger_split(l, first);
 	ledger_commit(l);
 	ledger_arm(l);
 }
@@ -506,6 +513,41 @@ long ledger_restore(struct ledger *l, const struct portset *tcp,
 	return r.n;
 }
 
+/* ---- Another policy ---- */
+
+static void log_not_allowed(void *arg, const struct lease *lease,
+			    enum lease_reason reason)
+{
+	char to[ADDR_PORT_TEXT];
+
+	(void)arg;
+	log_info("lease %s/%u to=%s is not allowed by the present configuration: %s",
+		 lease->protocol == IPPROTO_TCP ? "tcp" : "udp", lease->ext_port,
+		 addr_port_text(&lease->internal, lease->int_port, to),
+		 lease_reason_text(reason));
+}
+
+size_t ledger_judge(struct ledger *l, bool strangers)
+{
+	size_t now = registry_count(l->book), before, sum = 0;
+	int n;
+
+	do {
+		before = now;
+		ledger_commit(l);
+		n = registry_judge(l->book, LEDGER_JUDGE, strangers, log_not_allowed, l,
+				   &l->changes);
+		if (n > 0)
+			ledger_split(l, 0);
+		ledger_commit(l);
+		now = registry_count(l->book);
+		sum += before - now;
+	} while (n > 0 && now < before);
+	if (n < 0)
+		log_error("no memory to hold the leases against the configuration");
+	return sum;
+}
+
 /* ---- Start ---- */
 
 /* Keeps one that cannot be judged yet; it runs out in the kernel by itself. */
@@ -525,8 +567,7 @@ static void adopt_refused(struct ledger *l, const struct lease *found,
 	struct lease_change end = {
 		.had = true, .end = LEASE_END_POLICY, .before = *found};
 
-	log_info("the present configuration does not allow a lease: %s",
-		 lease_reason_text(reason));
+	log_not_allowed(l, found, reason);
 	if (firewall_stage(l->fw, &end, clock_ms()) ||
 	    firewall_commit(l->fw, ignore_result, l))
 		log_error("a lease that is not allowed could not be ended");

@@ -51,6 +51,11 @@ void ledger_adopt_waiting(struct ledger *l);
 long ledger_restore(struct ledger *l, const struct portset *tcp,
 		    const struct portset *udp);
 
+/* After a change of the policy: ends the leases that it does not allow any more, with the
+ * reason in the log; without `strangers` not those that are merely of no LAN now. How many
+ * have ended. */
+size_t ledger_judge(struct ledger *l, bool strangers);
+
 const struct registry *ledger_book(const struct ledger *l);
 /* UPnP SystemUpdateID: grows with every change. */
 uint32_t ledger_update_id(const struct ledger *l);

@@ -7,6 +7,7 @@ libdaemon_a_SOURCES = \
 	daemon/core.c daemon/core.h daemon/core_inside.h \
 	daemon/core_admin.c \
 	daemon/core_check.c \
+	daemon/core_config.c \
 	daemon/core_network.c \
 	daemon/core_serve.c \
 	daemon/epoch.c daemon/epoch.h \
@@ -24,6 +25,7 @@ libdaemon_a_SOURCES = \
 	daemon/sandbox.c daemon/sandbox.h \
 	daemon/setup.c daemon/setup.h \
 	daemon/spawn.c daemon/spawn.h \
+	daemon/sysctl.c daemon/sysctl.h \
 	daemon/topology.c daemon/topology.h \
 	daemon/varlink.c daemon/varlink.h \
 	daemon/workers.c daemon/workers.h

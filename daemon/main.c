@@ -35,7 +35,7 @@ static int main_parent(const struct options *o)
 		close(null);
 	}
 	if (o->remove)
-		return setup_remove();
+		return setup_remove(o);
 	err = setup_config(o, &config);
 	if (err || o->check_config) {
 		if (!err)
@@ -54,7 +54,7 @@ static int main_parent(const struct options *o)
 			"unit that comes with it");
 		return EXIT_FAILURE;
 	}
-	return parent_run(&setup.spawn, setup.pid_file, setup.control);
+	return parent_run(&setup.spawn, &config, setup.pid_file, setup.control);
 }
 
 /* Shuts the process in; what follows runs with what its role needs. */

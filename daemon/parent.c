@@ -15,6 +15,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/notify.h"
+#include "daemon/setup.h"
+#include "daemon/sysctl.h"
 
 #define WORKERS_MAX (4 + 2 * LEASE_LANS_MAX)
 #define GOODBYE_MS 1500 /* from SIGTERM to SIGKILL */
@@ -39,7 +41,8 @@ struct child {
 };
 
 struct parent {
-	const struct spawn *spawn;
+	struct spawn *spawn;
+	struct config *config;
 	const char *pid_file;
 	struct child core;
 	struct child worker[2][LEASE_LANS_MAX]; /* pcp, igd */
@@ -233,15 +236,68 @@ static void parent_write_pid(const struct parent *p)
 		close(fd);
 }
 
+/* The core serves, or has taken another configuration. Forwarding is switched on only now
+ * that the filter stands. */
+static void parent_serving(struct parent *p)
+{
+	const struct config *c = p->config;
+
+	if (!p->served)
+		parent_write_pid(p);
+	p->served = true;
+	if (c->router.on)
+		sysctl_set(p->spawn->options->runtime_dir, c->wan);
+	else
+		sysctl_restore(p->spawn->options->runtime_dir);
+	notify("READY=1\nSTATUS=serving");
+}
+
+static void config_tell(struct parent *p, uint8_t op, int fd)
+{
+	struct role_record r = {.op = op};
+
+	if (fd >= 0 && p->core_channel >= 0 && role_send(p->core_channel, &r, fd))
+		log_debug("the core does not listen");
+}
+
+/* A file that is wrong changes nothing. */
+static void parent_reload(struct parent *p)
+{
+	static struct config next;
+	const char *path = p->spawn->options->config;
+	char err[CONFIG_ERROR] = "";
+	int fd = -1;
+
+	if (config_load(&next, path ? path : CONFIG_DEFAULT_FILE, !path, err) == 0) {
+		fd = setup_seal(&next, sizeof(next));
+		if (fd < 0)
+			snprintf(err, sizeof(err), "no memory for the configuration: %s",
+				 strerror(-fd));
+	}
+	if (*err) {
+		log_error("%s; the configuration stays as it was", err);
+		fd = setup_seal(err, strlen(err) + 1);
+		config_tell(p, ROLE_OP_WRONG, fd);
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	close(p->spawn->config_fd); /* for each core that will be started */
+	p->spawn->config_fd = fd;
+	*p->config = next;
+	config_tell(p, ROLE_OP_CONFIG, fd);
+}
+
 static void parent_obey(struct parent *p, const struct role_record *r)
 {
 	struct child *c;
 
 	if (r->op == ROLE_OP_SERVING) {
-		if (!p->served)
-			parent_write_pid(p);
-		p->served = true;
-		notify("READY=1\nSTATUS=serving");
+		parent_serving(p);
+		return;
+	}
+	if (r->op == ROLE_OP_RELOAD) {
+		parent_reload(p);
 		return;
 	}
 	c = parent_worker(p, r->role, r->lan);
@@ -318,6 +374,8 @@ static void parent_signals(struct parent *p, int fd)
 			parent_reap(p);
 		else if (si.ssi_signo != SIGHUP)
 			parent_stop(p);
+		else if (!p->stopping)
+			parent_reload(p);
 	}
 }
 
@@ -372,7 +430,7 @@ static int parent_signal_fd(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static void parent_init(struct parent *p, const struct spawn *spawn, const char *pid_file)
+static void parent_init(struct parent *p, struct spawn *spawn, const char *pid_file)
 {
 	*p = (struct parent){
 		.spawn = spawn,
@@ -389,7 +447,8 @@ static void parent_init(struct parent *p, const struct spawn *spawn, const char 
 			};
 }
 
-int parent_run(const struct spawn *spawn, const char *pid_file, const char *control)
+int parent_run(struct spawn *spawn, struct config *config, const char *pid_file,
+	       const char *control)
 {
 	struct parent p;
 	int signals = parent_signal_fd();
@@ -399,6 +458,7 @@ int parent_run(const struct spawn *spawn, const char *pid_file, const char *cont
 		return EXIT_FAILURE;
 	}
 	parent_init(&p, spawn, pid_file);
+	p.config = config;
 	for (;;) {
 		uint64_t next = parent_due(&p), now = clock_ms();
 		struct pollfd fds[2];

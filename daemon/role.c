@@ -25,7 +25,7 @@ enum role role_from_name(const char *name)
 
 bool role_record_from_core(const struct role_record *r)
 {
-	if (r->op == ROLE_OP_SERVING)
+	if (r->op == ROLE_OP_SERVING || r->op == ROLE_OP_RELOAD)
 		return true;
 	return r->op >= ROLE_OP_START && r->op <= ROLE_OP_KILL &&
 	       (r->role == ROLE_PCP || r->role == ROLE_IGD) && r->lan < LEASE_LANS_MAX;

@@ -29,9 +29,12 @@ enum role_op {
 	ROLE_OP_STOP,      /* core to parent: it is not, let it say good-bye */
 	ROLE_OP_KILL,      /* core to parent: it hangs or misbehaves; start another */
 	ROLE_OP_SERVING,   /* core to parent: every listener answers */
+	ROLE_OP_RELOAD,    /* core to parent: read the configuration again */
 	ROLE_OP_STARTED, /* parent to core, with the core's end of the worker's channel */
 	ROLE_OP_EXITED,  /* parent to core */
 	ROLE_OP_PARENT,  /* parent to core, first: pid is the parent's own */
+	ROLE_OP_CONFIG,  /* parent to core, with another configuration, checked */
+	ROLE_OP_WRONG,   /* parent to core, with a text: why the configuration stays */
 };
 
 struct role_record {
@@ -53,5 +56,5 @@ int role_receive(int channel, struct role_record *r, int *fd);
 
 /* Descriptors that a new process finds open, besides 0, 1 and 2. */
 #define ROLE_FD_CHANNEL 3 /* core: to the parent; workers: to the core */
-#define ROLE_FD_CONFIG 4  /* core: the configuration's text */
+#define ROLE_FD_CONFIG 4  /* core: the checked configuration, struct config */
 #define ROLE_FD_CONTROL 5 /* core: the control socket, listening */

@@ -17,6 +17,7 @@
 #include "base/scoped.h"
 #include "daemon/core.h"
 #include "daemon/preflight.h"
+#include "daemon/sysctl.h"
 #include "daemon/topology.h"
 
 SCOPED_DEFINE(links_close, struct links)
@@ -75,17 +76,16 @@ static int setup_dirs(const struct options *o, const struct users *u)
 	return err ? err : setup_dir(o->state_dir, 0700, u->core_uid, u->core_gid);
 }
 
-/* The checked configuration, for each core that will be started. */
-static int setup_memory(const struct config *c)
+int setup_seal(const void *data, size_t size)
 {
 	int fd = memfd_create("portreeve-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return -errno;
-	if (write(fd, c, sizeof(*c)) != (ssize_t)sizeof(*c) ||
+	if (write(fd, data, size) != (ssize_t)size ||
 	    fcntl(fd, F_ADD_SEALS,
 		  F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)) {
-		int err = -errno;
+		int err = errno ? -errno : -EIO;
 
 		close(fd);
 		return err;
@@ -188,13 +188,15 @@ static int setup_root(void)
 	return EXIT_NOPERM;
 }
 
-int setup_remove(void)
+int setup_remove(const struct options *o)
 {
 	int err = setup_root();
 
 	if (!err)
 		err = setup_alone();
 	if (!err && core_remove_table())
+		err = EXIT_FAILURE;
+	if (!err && sysctl_restore(o->runtime_dir))
 		err = EXIT_FAILURE;
 	return err;
 }
@@ -233,7 +235,7 @@ int setup_all(struct setup *s, const struct options *o, const struct config *c)
 	    (err = setup_users(&s->spawn.users)) || (err = setup_alone()) ||
 	    (err = setup_ports(c)) || (err = setup_dirs(o, &s->spawn.users)))
 		return err;
-	s->spawn.config_fd = setup_memory(c);
+	s->spawn.config_fd = setup_seal(c, sizeof(*c));
 	s->spawn.control_fd = setup_control(s->control, &s->spawn.users);
 	if (s->spawn.config_fd < 0 || s->spawn.control_fd < 0) {
 		log_error("%s: %m", s->control);

@@ -16,7 +16,10 @@
 int setup_config(const struct options *o, struct config *c);
 
 /* --remove: 0 or an exit status. */
-int setup_remove(void);
+int setup_remove(const struct options *o);
+
+/* A copy in memory that nobody can change any more, for the core. The descriptor, -errno. */
+int setup_seal(const void *data, size_t size);
 
 struct setup {
 	struct spawn spawn;

@@ -14,7 +14,7 @@ struct spawn {
 	 * closed to the users that they run as. */
 	int self_fd;
 	int igd_fd;
-	int config_fd;  /* the configuration's text, for the core; -1: none */
+	int config_fd;  /* the checked configuration, for the core; -1: none */
 	int control_fd; /* the control socket, for the core */
 };
 

@@ -4,24 +4,80 @@
 #include <stdio.h>
 #include <string.h>
 
-void topology_init(struct topology *t, const struct config *config)
+static struct topology_lan *topology_lan_named(struct topology *t, const char *name)
 {
-	*t = (struct topology){.config = config};
+	for (size_t i = 0; i < LEASE_LANS_MAX; i++)
+		if (strcmp(t->lan[i].name, name) == 0)
+			return &t->lan[i];
+	return NULL;
+}
+
+static const struct config_lan *config_lan_named(const struct config *config,
+						 const char *name)
+{
+	for (size_t i = 0; i < config->n_lans; i++)
+		if (strcmp(config->lan[i].name, name) == 0)
+			return &config->lan[i];
+	return NULL;
+}
+
+static void lan_configure(const struct topology *t, struct topology_lan *lan,
+			  const struct config_lan *from)
+{
+	memcpy(lan->name, from->name, sizeof(lan->name));
+	lan->trusted = from->trusted;
+	lan->upnp = from->upnp;
+	lan->pcp = from->pcp;
+	lan->nat_pmp = from->nat_pmp;
+	lan->http_port = from->http_port ? from->http_port
+					 : (uint16_t)(HTTP_PORT_FIRST + (lan - t->lan));
+	lan->n_also = from->n_also;
+	memcpy(lan->also, from->also, sizeof(lan->also));
+	lan->n_third = from->n_third;
+	memcpy(lan->third, from->third, sizeof(lan->third));
+}
+
+/* What a LAN is that nobody has configured. */
+static void lan_configure_found(const struct topology *t, struct topology_lan *lan,
+				const char *name)
+{
+	struct config_lan found = {
+		.trusted = true, .upnp = true, .pcp = true, .nat_pmp = true};
+
+	snprintf(found.name, sizeof(found.name), "%s", name);
+	lan_configure(t, lan, &found);
+}
+
+void topology_configure(struct topology *t, const struct config *config)
+{
+	t->config = config;
+	for (size_t i = 0; i < LEASE_LANS_MAX; i++) {
+		struct topology_lan *lan = &t->lan[i];
+		const struct config_lan *from = config_lan_named(config, lan->name);
+		char name[IFNAMSIZ];
+
+		memcpy(name, lan->name, sizeof(name));
+		if (!name[0])
+			continue;
+		if (from)
+			lan_configure(t, lan, from);
+		else if (config->n_lans)
+			*lan = (struct topology_lan){0};
+		else
+			lan_configure_found(t, lan, name);
+	}
 	for (size_t i = 0; i < config->n_lans; i++) {
 		const struct config_lan *from = &config->lan[i];
-		struct topology_lan *lan = &t->lan[i];
 
-		memcpy(lan->name, from->name, sizeof(lan->name));
-		lan->upnp = from->upnp;
-		lan->pcp = from->pcp;
-		lan->nat_pmp = from->nat_pmp;
-		lan->http_port = from->http_port ? from->http_port
-						 : (uint16_t)(HTTP_PORT_FIRST + i);
-		lan->n_also = from->n_also;
-		memcpy(lan->also, from->also, sizeof(lan->also));
-		lan->n_third = from->n_third;
-		memcpy(lan->third, from->third, sizeof(lan->third));
+		if (!topology_lan_named(t, from->name))
+			lan_configure(t, topology_lan_named(t, ""), from);
 	}
+}
+
+void topology_init(struct topology *t, const struct config *config)
+{
+	*t = (struct topology){0};
+	topology_configure(t, config);
 }
 
 /* The first IPv4 address; NULL: none. */
@@ -42,14 +98,6 @@ static bool link_is_lan(const struct topology *t, const struct link *link)
 	       addr_is_private(&v4->addr);
 }
 
-static struct topology_lan *topology_lan_named(struct topology *t, const char *name)
-{
-	for (size_t i = 0; i < LEASE_LANS_MAX; i++)
-		if (strcmp(t->lan[i].name, name) == 0)
-			return &t->lan[i];
-	return NULL;
-}
-
 /* Gives an interface that has become a LAN the first free number. */
 static void topology_find_lan(void *arg, const struct link *link)
 {
@@ -58,13 +106,7 @@ static void topology_find_lan(void *arg, const struct link *link)
 
 	if (!lan || !link_is_lan(t, link) || topology_lan_named(t, link->name))
 		return;
-	*lan = (struct topology_lan){
-		.upnp = true,
-		.pcp = true,
-		.nat_pmp = true,
-		.http_port = (uint16_t)(HTTP_PORT_FIRST + (lan - t->lan)),
-	};
-	snprintf(lan->name, sizeof(lan->name), "%s", link->name);
+	lan_configure_found(t, lan, link->name);
 }
 
 static void lan_add_addr(struct topology_lan *lan, const struct link_addr *a)
@@ -114,6 +156,13 @@ bool topology_lan_differs(const struct topology_lan *a, const struct topology_la
 {
 	return a->ifindex != b->ifindex || a->n_addrs != b->n_addrs ||
 	       memcmp(a->addrs, b->addrs, sizeof(a->addrs)) != 0;
+}
+
+bool topology_lan_serves_else(const struct topology_lan *a, const struct topology_lan *b)
+{
+	return strcmp(a->name, b->name) != 0 || a->upnp != b->upnp || a->pcp != b->pcp ||
+	       a->nat_pmp != b->nat_pmp || a->http_port != b->http_port ||
+	       a->n_also != b->n_also || memcmp(a->also, b->also, sizeof(a->also)) != 0;
 }
 
 void topology_lan_policy(const struct topology_lan *lan, struct lease_lan *policy)

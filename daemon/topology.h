@@ -15,6 +15,7 @@
 struct topology_lan {
 	char name[IFNAMSIZ]; /* "": the number is free */
 	uint32_t ifindex;    /* 0: not there */
+	bool trusted;
 	bool upnp;
 	bool pcp;
 	bool nat_pmp;
@@ -37,10 +38,15 @@ struct topology {
 };
 
 void topology_init(struct topology *t, const struct config *config);
+/* Another configuration: LANs of the same name keep their number, new ones take the first
+ * free one. Then topology_read(). */
+void topology_configure(struct topology *t, const struct config *config);
 /* Brings it up to date. */
 void topology_read(struct topology *t, const struct links *links);
 
 /* Did the addresses of that LAN change? */
 bool topology_lan_differs(const struct topology_lan *a, const struct topology_lan *b);
+/* Is another LAN served, or served otherwise? */
+bool topology_lan_serves_else(const struct topology_lan *a, const struct topology_lan *b);
 /* What policy must know of it. */
 void topology_lan_policy(const struct topology_lan *lan, struct lease_lan *policy);

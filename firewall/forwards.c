@@ -180,13 +180,15 @@ void forwards_put(struct firewall *fw, const struct firewall_config *c)
 
 /* Rules */
 
-static void pre(struct rules *r, bool from_lan)
+/* What comes in by the interfaces of that set, or from the router itself (NULL). */
+static void pre(struct rules *r, const char *from)
 {
-	struct expr *e = rules_begin(r, "pre");
+	struct expr *e = rules_begin(r, from ? "pre" : "self");
 
-	expr_ifname(e, EXPR_IIFNAME, from_lan ? "lan" : "wan");
+	if (from)
+		expr_ifname(e, EXPR_IIFNAME, from);
 	expr_nfproto_ipv4(e, true);
-	if (from_lan)
+	if (!from || strcmp(from, "wan") != 0)
 		expr_daddr_in(e, "wan4");
 	rules_tcp_udp(r, true);
 	rules_saddr_proto_port(e, EXPR_DPORT, 0);
@@ -197,8 +199,9 @@ static void pre(struct rules *r, bool from_lan)
 
 void forwards_fill_pre(struct rules *r)
 {
-	pre(r, false);
-	pre(r, true);
+	pre(r, "wan");
+	pre(r, "lan");
+	pre(r, NULL);
 }
 
 void forwards_fill_src(struct rules *r)

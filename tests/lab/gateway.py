@@ -184,6 +184,12 @@ class Gateway:
     def log(self):
         return self.earlier + (self.process.errors() if self.process else "")
 
+    def reload(self, text=None):
+        """Applies another configuration, or the file as it is: how many leases that ended."""
+        if text is not None:
+            self.configure(text)
+        return self.json("reload")["ended"]
+
     # The command
 
     def cli(self, *args, timeout=10, **kwargs):
@@ -210,8 +216,9 @@ class Gateway:
         return [l for l in self.list() if l["internal_address"] == host.addr]
 
     def clear(self):
-        """Ends every lease, for the test that comes next."""
-        for key in {f"{l['protocol']}/{l['external_port']}" for l in self.list()}:
+        """Ends every lease, for the test that comes next; static forwards are no leases."""
+        for key in {f"{l['protocol']}/{l['external_port']}" for l in self.list()
+                    if l["origin"] != "static"}:
             done = self.cli("delete", key)
             if done.returncode:
                 raise net.LabError(f"portreeve delete: {done.stderr}")

@@ -365,6 +365,28 @@ static void exits_77_when_it_may_not(void **state)
 		"portreeve: only root may delete; try: sudo portreeve delete 3074\n");
 }
 
+static void reloads_and_says_what_that_ended(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(run_with(f, "reload", "{\"parameters\":{\"ended\":2}}"), 0);
+	assert_string_equal(f->call, "{\"method\":\"org.portreeve.Reload\"}");
+	assert_string_equal(f->out, "reloaded; leases ended by it: 2\n");
+	assert_int_equal(run_with(f, "reload --json", "{\"parameters\":{\"ended\":0}}"),
+			 0);
+	assert_string_equal(f->out, "{\"ended\":0}\n");
+	assert_int_equal(
+		run_with(f, "reload",
+			 "{\"error\":\"org.portreeve.BadConfiguration\",\"parameters\":"
+			 "{\"text\":\"/etc/p.conf:3: wan: is wrong\"}}"),
+		78);
+	assert_string_equal(
+		f->err, "portreeve: /etc/p.conf:3: wan: is wrong; nothing has changed\n");
+	assert_int_equal(run_with(f, "reload", ERROR("org.portreeve.NotAllowed")), 77);
+	assert_string_equal(
+		f->err, "portreeve: only root may reload; try: sudo portreeve reload\n");
+}
+
 static void exits_64_on_what_it_does_not_understand(void **state)
 {
 	static const char *const lines[] = {
@@ -373,6 +395,7 @@ static void exits_64_on_what_it_does_not_understand(void **state)
 		"list all",
 		"status now",
 		"check now",
+		"reload now",
 		"delete",
 		"delete 1 2",
 		"delete 0",
@@ -497,6 +520,7 @@ int main(void)
 		TEST(tells_what_stands_in_the_way),
 		TEST(tells_the_status_of_a_daemon_that_waits),
 		TEST(deletes_and_says_what_ended),
+		TEST(reloads_and_says_what_that_ended),
 		TEST(exits_1_when_there_is_no_such_lease),
 		TEST(exits_77_when_it_may_not),
 		TEST(exits_64_on_what_it_does_not_understand),

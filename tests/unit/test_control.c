@@ -31,13 +31,18 @@ struct fixture {
 	struct lease *lease;
 	size_t n;
 	enum lease_reason reason; /* of end_lease */
-	bool later;               /* end_lease answers when asked to */
+	size_t reloads;
+	const char *reload_error;
+	bool later; /* end_lease answers when asked to */
 	size_t n_pending, most_pending;
 	struct {
 		void (*done)(void *arg, enum lease_reason reason);
 		void *arg;
 	} pending[64];
 };
+
+#define RANGE_FIRST 27000
+#define RANGE_LAST 27100
 
 static uid_t caller; /* what SO_PEERCRED says */
 
@@ -129,7 +134,24 @@ static const struct check_report *check(void *core)
 	return &report;
 }
 
-static const struct control_ops ops = {status, each_lease, find_lease, end_lease, check};
+/* As if the leases of one port were those of a range. */
+static uint16_t last_port(void *core, const struct lease *l)
+{
+	(void)core;
+	return l->ext_port == RANGE_FIRST ? RANGE_LAST : l->ext_port;
+}
+
+static void reload(void *core, void (*done)(void *arg, const char *error, size_t ended),
+		   void *arg)
+{
+	struct fixture *f = core;
+
+	f->reloads++;
+	done(arg, f->reload_error, 3);
+}
+
+static const struct control_ops ops = {status,    each_lease, find_lease, last_port,
+				       end_lease, check,      reload};
 
 static int setup(void **state)
 {
@@ -404,6 +426,55 @@ static void deletes_for_root_only(void **state)
 	ask(f, LIST, "{\"parameters\":{\"leases\":[" LEASE("udp", "3074") "]}}");
 }
 
+#define RELOAD "{\"method\":\"org.portreeve.Reload\"}"
+
+static void reloads_and_says_what_is_wrong(void **state)
+{
+	struct fixture *f = *state;
+
+	ask(f, RELOAD, "{\"parameters\":{\"ended\":3}}");
+	assert_int_equal(f->reloads, 1);
+	f->reload_error = "p.conf:3: wan: wrong";
+	ask(f, RELOAD,
+	    "{\"error\":\"org.portreeve.BadConfiguration\",\"parameters\":{\"text\":"
+	    "\"p.conf:3: wan: wrong\"}}");
+	assert_int_equal(f->reloads, 2);
+	ask(f, "{\"method\":\"org.portreeve.Reload\",\"parameters\":{\"file\":\"/x\"}}",
+	    "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{"
+	    "\"parameter\":\"file\"}}");
+	assert_int_equal(f->reloads, 2);
+}
+
+static void reloads_for_root_only(void **state)
+{
+	struct fixture *f = *state;
+
+	caller = 1000;
+	ask(f, RELOAD, "{\"error\":\"org.portreeve.NotAllowed\",\"parameters\":{}}");
+	assert_int_equal(f->reloads, 0);
+}
+
+static void a_range_is_listed_with_its_last_port(void **state)
+{
+	struct fixture *f = *state;
+	json_t *reply, *lease;
+
+	put(f, IPPROTO_UDP, RANGE_FIRST);
+	put(f, IPPROTO_UDP, 3074);
+	say(f, LIST);
+	reply = hear(f);
+	lease = json_array_get(
+		json_object_get(json_object_get(reply, "parameters"), "leases"), 0);
+	assert_int_equal(json_integer_value(json_object_get(lease, "external_port")),
+			 RANGE_FIRST);
+	assert_int_equal(json_integer_value(json_object_get(lease, "external_port_last")),
+			 RANGE_LAST);
+	lease = json_array_get(
+		json_object_get(json_object_get(reply, "parameters"), "leases"), 1);
+	assert_null(json_object_get(lease, "external_port_last"));
+	json_decref(reply);
+}
+
 static void deletes_nothing_when_a_parameter_is_wrong(void **state)
 {
 	struct fixture *f = *state;
@@ -510,6 +581,9 @@ int main(void)
 		TEST(deletes_a_port_of_one_protocol_or_of_both),
 		TEST(deletes_only_of_the_remote_that_was_named),
 		TEST(deletes_for_root_only),
+		TEST(reloads_and_says_what_is_wrong),
+		TEST(reloads_for_root_only),
+		TEST(a_range_is_listed_with_its_last_port),
 		TEST(deletes_nothing_when_a_parameter_is_wrong),
 		TEST(says_what_the_kernel_said),
 		TEST(answers_when_the_kernel_has_done_all),

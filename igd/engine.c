@@ -20,12 +20,16 @@
 #define ENGINE_MAX_AGE 1800   /* seconds; row U3 */
 #define ENGINE_PORT_MIN 49152 /* libupnp 1.8 takes none below; any will do, see hooks.c */
 
+/* IPv4, IPv6 */
+#define ENGINE_FAMILIES 2
+
 struct engine {
 	char ifname[16];
-	char urls[IGD_FACES][64];
+	char urls[ENGINE_FAMILIES][IGD_FACES][96]; /* IPv6: empty, if not wanted */
 	uint16_t port;
 	int wake_fd;
-	UpnpDevice_Handle handles[IGD_FACES];
+	UpnpDevice_Handle handles[ENGINE_FAMILIES * IGD_FACES];
+	unsigned int n_handles;
 
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t leave;
@@ -67,7 +71,26 @@ static int engine_fail(struct engine *e, const char *what, int err)
 	return -1;
 }
 
+int engine_has_v6(void)
+{
+	return UPNP_VERSION >= 11400;
+}
+
 /* Face 1 names the document of face 0 to those who search for older versions. */
+static int engine_register_family(struct engine *e, int family)
+{
+	char(*urls)[96] = e->urls[family == AF_INET6];
+	UpnpDevice_Handle *h = e->handles + e->n_handles;
+	int err = UpnpRegisterRootDevice3(urls[0], engine_event, NULL, &h[0], family);
+
+	if (err == UPNP_E_SUCCESS)
+		err = UpnpRegisterRootDevice4(urls[1], engine_event, NULL, &h[1], family,
+					      urls[0]);
+	if (err == UPNP_E_SUCCESS)
+		e->n_handles += IGD_FACES;
+	return err;
+}
+
 static int engine_register(struct engine *e)
 {
 	uint16_t port = e->port < ENGINE_PORT_MIN ? ENGINE_PORT_MIN : e->port;
@@ -78,16 +101,20 @@ static int engine_register(struct engine *e)
 	if (err != UPNP_E_SUCCESS)
 		return engine_fail(e, "libupnp did not start", err);
 	hooks_goodbye(); /* before anybody can find us */
-	err = UpnpRegisterRootDevice(e->urls[0], engine_event, NULL, &e->handles[0]);
-	if (err == UPNP_E_SUCCESS)
-		err = UpnpRegisterRootDevice4(e->urls[1], engine_event, NULL,
-					      &e->handles[1], AF_INET, e->urls[0]);
-	return err == UPNP_E_SUCCESS ? 0 : engine_fail(e, "libupnp took no device", err);
+	err = engine_register_family(e, AF_INET);
+	if (err != UPNP_E_SUCCESS)
+		return engine_fail(e, "libupnp took no device", err);
+	if (!e->urls[1][0][0])
+		return 0;
+	err = engine_register_family(e, AF_INET6);
+	if (err != UPNP_E_SUCCESS)
+		log_warn("no discovery over IPv6: %s", UpnpGetErrorMessage(err));
+	return 0;
 }
 
 static void engine_advertise(struct engine *e)
 {
-	for (unsigned int i = 0; i < IGD_FACES; i++) {
+	for (unsigned int i = 0; i < e->n_handles; i++) {
 		int err = UpnpSendAdvertisement(e->handles[i], ENGINE_MAX_AGE);
 
 		if (err != UPNP_E_SUCCESS)
@@ -99,7 +126,7 @@ static void engine_advertise(struct engine *e)
  * UpnpFinish(), which waits for its stop socket, which hears nobody. */
 static void engine_leave(struct engine *e)
 {
-	for (unsigned int i = 0; i < IGD_FACES; i++)
+	for (unsigned int i = 0; i < e->n_handles; i++)
 		UpnpUnRegisterRootDevice(e->handles[i]);
 	engine_enter(e, ENGINE_STOPPED);
 }
@@ -136,17 +163,21 @@ static int engine_spawn(struct engine *e)
 	return err;
 }
 
-struct engine *engine_start(const char *ifname, const char *url_base, uint16_t port,
-			    int wake_fd)
+struct engine *engine_start(const char *ifname, const char *url_base,
+			    const char *url_base6, uint16_t port, int wake_fd)
 {
 	struct engine *e = calloc(1, sizeof(*e));
 
 	if (!e)
 		return NULL;
 	snprintf(e->ifname, sizeof(e->ifname), "%s", ifname);
-	for (unsigned int i = 0; i < IGD_FACES; i++)
-		snprintf(e->urls[i], sizeof(e->urls[i]), "%s%s", url_base,
+	for (unsigned int i = 0; i < IGD_FACES; i++) {
+		snprintf(e->urls[0][i], sizeof(e->urls[0][i]), "%s%s", url_base,
 			 description_path(i));
+		if (url_base6)
+			snprintf(e->urls[1][i], sizeof(e->urls[1][i]), "%s%s", url_base6,
+				 description_path(i));
+	}
 	e->port = port;
 	e->wake_fd = wake_fd;
 	pthread_mutex_init(&e->lock, NULL);

@@ -16,11 +16,14 @@ enum engine_state {
 	ENGINE_FAILED,
 };
 
-/* Starts the thread; it fetches its description from url_base ("http://a.b.c.d:port"), so
- * the caller's loop must serve that. wake_fd, an eventfd, is written at each change of
+/* Can this libupnp answer searches over IPv6? 1.8 does not. */
+int engine_has_v6(void);
+
+/* Starts the thread; it fetches its description from url_base ("http://a.b.c.d:port"), and
+ * from url_base6 if that is not NULL, so the caller's loop must serve those. wake_fd, an eventfd, is written at each change of
  * state. NULL: no memory, no thread. */
-struct engine *engine_start(const char *ifname, const char *url_base, uint16_t port,
-			    int wake_fd);
+struct engine *engine_start(const char *ifname, const char *url_base,
+			    const char *url_base6, uint16_t port, int wake_fd);
 enum engine_state engine_state(struct engine *e);
 /* Why it failed, for people. */
 const char *engine_error(struct engine *e);

@@ -18,9 +18,8 @@
 #include "igd/rate.h"
 #include "igd/ssdp.h"
 
-#define HOOKS_GROUP "239.255.255.250"
 #define HOOKS_SSDP_PORT 1900
-#define HOOKS_SSDP_V6 4 /* sockets of one libupnp */
+#define HOOKS_SSDP_V6 2 /* sockets of one libupnp: of the link and of the site */
 #define HOOKS_PAUSE_US 20000
 #define HOOKS_BURST 64 /* datagrams looked at in one go */
 #define HOOKS_TTL 4    /* of NOTIFYs, UDA 1.0 section 1.2.2 */
@@ -48,21 +47,25 @@ static ssize_t (*real_recvfrom)(int, void *, size_t, int, struct sockaddr *, soc
 static ssize_t (*real_sendto)(int, const void *, size_t, int, const struct sockaddr *,
 			      socklen_t);
 
+/* A socket of libupnp's that searches come by. Only its one reading thread comes to what is
+ * at hand. */
+struct hooks_source {
+	atomic_int fd; /* -1 */
+	size_t len;    /* of the search that is at hand: accepted, not yet read */
+	char search[SSDP_SEARCH_MAX];
+	struct sockaddr_storage from;
+};
+
 /* Process-wide, as the symbols are. */
 static struct {
 	struct hooks_config config;
-	atomic_int ssdp; /* libupnp's IPv4 socket of port 1900; -1 */
-	atomic_int ssdp_v6[HOOKS_SSDP_V6];
+	struct hooks_source v4;
+	struct hooks_source v6[HOOKS_SSDP_V6];
 	int probe;         /* an eventfd: libupnp is to be handed a search of ours */
 	atomic_uint asked; /* the latest of those */
 	atomic_uint answered;
-
-	/* Only libupnp's one reading thread comes to these. */
-	struct rate searches;
-	char search[SSDP_SEARCH_MAX]; /* accepted, not yet read */
-	size_t search_len;
-	struct sockaddr_in search_from;
-} hooks = {.ssdp = -1, .ssdp_v6 = {-1, -1, -1, -1}, .probe = -1};
+	struct rate searches; /* the reading thread's, too */
+} hooks = {.v4 = {.fd = -1}, .v6 = {{.fd = -1}, {.fd = -1}}, .probe = -1};
 
 /* dlsym() gives objects, the standard knows no way from them to functions but this. */
 static int hooks_symbol(void *function, const char *name)
@@ -98,14 +101,11 @@ int hooks_init(const struct hooks_config *config)
 	return err || hooks.probe >= 0 ? err : -errno;
 }
 
-static bool hooks_on_lan(struct in_addr addr)
+static bool hooks_on_lan(const struct in6_addr *addr)
 {
-	for (size_t i = 0; i < hooks.config.n_nets; i++) {
-		const struct hooks_net *net = &hooks.config.nets[i];
-
-		if (((addr.s_addr ^ net->addr.s_addr) & net->mask.s_addr) == 0)
+	for (size_t i = 0; i < hooks.config.n_nets; i++)
+		if (prefix_has(&hooks.config.nets[i], addr))
 			return true;
-	}
 	return false;
 }
 
@@ -171,21 +171,30 @@ static int hooks_bind_ssdp(int fd, const struct sockaddr *addr, socklen_t len)
 	    real_bind(fd, addr, len))
 		return -1;
 	if (port_from_sockaddr(addr) == HOOKS_SSDP_PORT)
-		atomic_store(&hooks.ssdp, fd);
+		atomic_store(&hooks.v4.fd, fd);
 	return 0;
 }
 
 static int hooks_bind_ssdp_v6(int fd, const struct sockaddr *addr, socklen_t len)
 {
-	if (hooks_to_device(fd, hooks.config.ifname) || real_bind(fd, addr, len))
+	const int none = 0, hops = HOOKS_TTL, lan = (int)hooks.config.ifindex;
+
+	/* Of two that are bound alike each hears its own group only. */
+	if (hooks_to_device(fd, hooks.config.ifname) ||
+	    real_setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &none, sizeof(none)) ||
+	    real_setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof(hops)) ||
+	    real_setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &lan, sizeof(lan)) ||
+	    real_bind(fd, addr, len))
 		return -1;
 	for (size_t i = 0; i < HOOKS_SSDP_V6; i++) {
-		int none = -1;
+		int none_yet = -1;
 
-		if (atomic_compare_exchange_strong(&hooks.ssdp_v6[i], &none, fd))
-			break;
+		if (port_from_sockaddr(addr) != HOOKS_SSDP_PORT ||
+		    atomic_compare_exchange_strong(&hooks.v6[i].fd, &none_yet, fd))
+			return 0;
 	}
-	return 0;
+	errno = EADDRINUSE; /* one more than we know would go unwatched */
+	return -1;
 }
 
 static bool hooks_is_loopback(const struct sockaddr *addr)
@@ -245,40 +254,38 @@ int hook_setsockopt(int fd, int level, int name, const void *value, socklen_t le
 
 /* Reads the datagrams that are there until one is a search that somebody answers, and keeps
  * it in its canonical form. */
-static bool hooks_search(int fd)
+static bool hooks_search(struct hooks_source *src)
 {
-	for (int i = 0; i < HOOKS_BURST && !hooks.search_len; i++) {
+	for (int i = 0; i < HOOKS_BURST && !src->len; i++) {
 		static char
 			buf[SSDP_DATAGRAM_MAX + 1]; /* one more: an overlong one shows */
 		char target[SSDP_TARGET_MAX + 1];
-		struct sockaddr_in from = {0};
+		struct sockaddr_storage from = {0};
+		const struct sockaddr *name = (const struct sockaddr *)&from;
 		socklen_t from_len = sizeof(from);
 		struct in6_addr addr;
-		ssize_t n = real_recvfrom(fd, buf, sizeof(buf), MSG_DONTWAIT,
-					  (struct sockaddr *)&from, &from_len);
+		ssize_t n = real_recvfrom(atomic_load(&src->fd), buf, sizeof(buf),
+					  MSG_DONTWAIT, (struct sockaddr *)&from,
+					  &from_len);
 
 		if (n < 0)
 			break;
-		addr = addr_from_v4(from.sin_addr);
-		if (from.sin_family != AF_INET || !hooks_on_lan(from.sin_addr) ||
-		    !from.sin_port || ssdp_parse(buf, (size_t)n, target) ||
+		addr = addr_from_sockaddr(name);
+		if ((src != &hooks.v4 && !hooks.config.v6) || !hooks_on_lan(&addr) ||
+		    !port_from_sockaddr(name) || ssdp_parse(buf, (size_t)n, target) ||
 		    !rate_take(&hooks.searches, &addr, clock_ms()))
 			continue;
-		hooks.search_len = ssdp_canonical(hooks.config.description, target,
-						  hooks.search);
-		hooks.search_from = from;
+		src->len = ssdp_canonical(hooks.config.description, target, src->search);
+		src->from = from;
 	}
-	return hooks.search_len > 0;
+	return src->len > 0;
 }
 
-/* IPv6 searches are not answered: the front has no IPv6 address to name. */
-static void hooks_discard(int fd)
+static void hooks_from_nobody(struct hooks_source *src)
 {
-	char byte;
+	const struct sockaddr_in from = nobody();
 
-	for (int i = 0; i < HOOKS_BURST; i++)
-		if (real_recvfrom(fd, &byte, 1, MSG_DONTWAIT, NULL, NULL) < 0)
-			break;
+	memcpy(&src->from, &from, sizeof(from));
 }
 
 /* Our own search, which asks for one device and whose answer goes nowhere. */
@@ -286,50 +293,49 @@ static void hooks_take_probe(void)
 {
 	uint64_t count;
 
-	if (hooks.search_len || read(hooks.probe, &count, sizeof(count)) < 0)
+	if (hooks.v4.len || read(hooks.probe, &count, sizeof(count)) < 0)
 		return;
-	hooks.search_len = ssdp_canonical(hooks.config.description,
-					  description_udn(hooks.config.description, 0, 0),
-					  hooks.search);
-	hooks.search_from = nobody();
+	hooks.v4.len = ssdp_canonical(hooks.config.description,
+				      description_udn(hooks.config.description, 0, 0),
+				      hooks.v4.search);
+	hooks_from_nobody(&hooks.v4);
 }
 
-/* Was readable, but holds nothing for libupnp. */
-static int hooks_unset(int fd, fd_set *set)
+/* Is there something for libupnp to read, whether the kernel says so or not? The change of
+ * how many sockets are ready. */
+static int hooks_sift_source(struct hooks_source *src, int n, fd_set *in)
 {
-	FD_CLR(fd, set);
-	return 1;
+	int fd = atomic_load(&src->fd);
+	bool was, is;
+
+	if (fd < 0 || fd >= n)
+		return 0;
+	was = FD_ISSET(fd, in);
+	is = src->len || (was && hooks_search(src));
+	if (is)
+		FD_SET(fd, in);
+	else
+		FD_CLR(fd, in);
+	return is - was;
 }
 
 /* What libupnp may read of what the kernel says is ready. */
-static int hooks_sift(int n, fd_set *in, int ready, int ssdp)
+static int hooks_sift(int n, fd_set *in, int ready)
 {
-	bool probed = FD_ISSET(hooks.probe, in), search;
-
-	if (probed) {
-		ready -= hooks_unset(hooks.probe, in);
+	if (FD_ISSET(hooks.probe, in)) {
+		FD_CLR(hooks.probe, in);
+		ready--;
 		hooks_take_probe();
 	}
-	search = (probed || FD_ISSET(ssdp, in)) && hooks_search(ssdp);
-	ready += search - (FD_ISSET(ssdp, in) != 0);
-	if (search)
-		FD_SET(ssdp, in);
-	else
-		FD_CLR(ssdp, in);
-	for (size_t i = 0; i < HOOKS_SSDP_V6; i++) {
-		int fd = atomic_load(&hooks.ssdp_v6[i]);
-
-		if (fd < 0 || fd >= n || !FD_ISSET(fd, in))
-			continue;
-		hooks_discard(fd);
-		ready -= hooks_unset(fd, in);
-	}
+	ready += hooks_sift_source(&hooks.v4, n, in);
+	for (size_t i = 0; i < HOOKS_SSDP_V6; i++)
+		ready += hooks_sift_source(&hooks.v6[i], n, in);
 	return ready;
 }
 
 int hook_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *t)
 {
-	int ssdp = atomic_load(&hooks.ssdp);
+	int ssdp = atomic_load(&hooks.v4.fd);
 	int ready;
 
 	if (hooks_resolve()) {
@@ -340,48 +346,87 @@ int hook_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *t)
 		return real_select(n, in, out, ex, t);
 	FD_SET(hooks.probe, in);
 	ready = real_select(n > hooks.probe ? n : hooks.probe + 1, in, out, ex, t);
-	return ready > 0 ? hooks_sift(n, in, ready, ssdp) : ready;
+	return ready > 0 ? hooks_sift(n, in, ready) : ready;
+}
+
+static struct hooks_source *hooks_source_of(int fd)
+{
+	if (fd < 0)
+		return NULL;
+	for (size_t i = 0; i < HOOKS_SSDP_V6; i++)
+		if (fd == atomic_load(&hooks.v6[i].fd))
+			return &hooks.v6[i];
+	return fd == atomic_load(&hooks.v4.fd) ? &hooks.v4 : NULL;
 }
 
 ssize_t hook_recvfrom(int fd, void *buf, size_t size, int flags, struct sockaddr *from,
 		      socklen_t *from_len)
 {
+	struct hooks_source *src = hooks_source_of(fd);
 	const char *data = nothing;
 	size_t len = sizeof(nothing) - 1;
+	socklen_t name_len;
 
 	if (hooks_resolve()) {
 		errno = ENOSYS;
 		return -1;
 	}
-	if (fd < 0 || fd != atomic_load(&hooks.ssdp))
+	if (!src)
 		return real_recvfrom(fd, buf, size, flags, from, from_len);
-	if (hooks_search(fd)) {
-		data = hooks.search;
-		len = hooks.search_len;
-		hooks.search_len = 0;
+	if (hooks_search(src)) {
+		data = src->search;
+		len = src->len;
+		src->len = 0;
 	} else {
-		hooks.search_from = nobody();
+		hooks_from_nobody(src);
 	}
 	len = len < size ? len : size;
 	memcpy(buf, data, len);
-	if (from && from_len && *from_len >= sizeof(hooks.search_from)) {
-		memcpy(from, &hooks.search_from, sizeof(hooks.search_from));
-		*from_len = sizeof(hooks.search_from);
+	name_len = src->from.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+						   : sizeof(struct sockaddr_in);
+	if (from && from_len && *from_len >= name_len) {
+		memcpy(from, &src->from, name_len);
+		*from_len = name_len;
 	}
 	return (ssize_t)len;
 }
 
-/* Does this leave, by the way libupnp chose the address? */
-static bool hooks_may_send(const struct sockaddr_in *to, const void *buf, size_t len)
+/* Where SSDP's group is on this LAN. Returns the length. */
+static socklen_t hooks_group(bool v6, struct sockaddr_storage *out)
 {
-	if (IN_MULTICAST(ntohl(to->sin_addr.s_addr)))
-		return true;
-	if (to->sin_addr.s_addr == nobody().sin_addr.s_addr) {
+	struct sockaddr_in to4 = {.sin_family = AF_INET,
+				  .sin_port = htons(HOOKS_SSDP_PORT)};
+	struct sockaddr_in6 to6 = {.sin6_family = AF_INET6,
+				   .sin6_port = htons(HOOKS_SSDP_PORT),
+				   .sin6_scope_id = hooks.config.ifindex};
+
+	inet_pton(AF_INET, SSDP_GROUP, &to4.sin_addr);
+	inet_pton(AF_INET6, SSDP_GROUP6, &to6.sin6_addr);
+	if (v6)
+		memcpy(out, &to6, sizeof(to6));
+	else
+		memcpy(out, &to4, sizeof(to4));
+	return v6 ? sizeof(to6) : sizeof(to4);
+}
+
+/* Does this answer leave? */
+static bool hooks_may_answer(const struct sockaddr *to, const void *buf, size_t len)
+{
+	const struct in6_addr addr = addr_from_sockaddr(to);
+
+	if (hooks_is_loopback(to)) {
 		atomic_store(&hooks.answered, atomic_load(&hooks.asked));
 		return false;
 	}
-	return hooks_on_lan(to->sin_addr) &&
-	       !ssdp_is_double(hooks.config.description, buf, len);
+	return hooks_on_lan(&addr) && !ssdp_is_double(hooks.config.description, buf, len);
+}
+
+static bool hooks_is_group(const struct sockaddr *to)
+{
+	const struct in6_addr addr = addr_from_sockaddr(to);
+
+	return addr_is_v4(&addr) ? IN_MULTICAST(ntohl(addr_to_v4(&addr).s_addr))
+				 : IN6_IS_ADDR_MULTICAST(&addr);
 }
 
 /* Answers and NOTIFYs leave by the socket that is bound to the LAN and to port 1900, which
@@ -389,20 +434,26 @@ static bool hooks_may_send(const struct sockaddr_in *to, const void *buf, size_t
 ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags,
 		    const struct sockaddr *to, socklen_t to_len)
 {
-	int ssdp = atomic_load(&hooks.ssdp);
+	bool v6 = to && to->sa_family == AF_INET6;
+	int ssdp = atomic_load(v6 ? &hooks.v6[0].fd : &hooks.v4.fd);
+	struct sockaddr_storage group;
 	char ours[SSDP_SENT_MAX];
-	struct sockaddr_in v4;
 	size_t n;
 
 	if (hooks_resolve()) {
 		errno = ENOSYS;
 		return -1;
 	}
-	if (!to || to->sa_family != AF_INET || to_len < sizeof(v4) || ssdp < 0 ||
+	if (!to || (!v6 && to->sa_family != AF_INET) || ssdp < 0 ||
 	    hooks_socket_type(fd) != SOCK_DGRAM)
 		return real_sendto(fd, buf, len, flags, to, to_len);
-	memcpy(&v4, to, sizeof(v4));
-	n = hooks_may_send(&v4, buf, len) ? ssdp_reword(buf, len, ours) : 0;
+	if (hooks_is_group(to)) {
+		to_len = hooks_group(v6, &group);
+		to = (const struct sockaddr *)&group;
+	} else if (!hooks_may_answer(to, buf, len)) {
+		return (ssize_t)len;
+	}
+	n = ssdp_reword(buf, len, v6, ours);
 	if (n && real_sendto(ssdp, ours, n, flags, to, to_len) < 0)
 		return -1;
 	return (ssize_t)len;
@@ -437,19 +488,24 @@ int hook_accept(int fd, struct sockaddr *addr, socklen_t *len)
 	return -1;
 }
 
-void hooks_goodbye(void)
+static void hooks_goodbye_by(int fd, bool v6)
 {
-	const struct sockaddr_in group = {.sin_family = AF_INET,
-					  .sin_port = htons(HOOKS_SSDP_PORT),
-					  .sin_addr.s_addr = inet_addr(HOOKS_GROUP)};
-	int ssdp = atomic_load(&hooks.ssdp);
+	struct sockaddr_storage group;
+	socklen_t group_len = hooks_group(v6, &group);
 	char out[SSDP_NOTIFY_MAX];
 	size_t len;
 
 	for (unsigned int n = 0;
-	     ssdp >= 0 && (len = ssdp_goodbye(hooks.config.description, n, out)); n++)
-		real_sendto(ssdp, out, len, MSG_DONTWAIT, (const struct sockaddr *)&group,
-			    sizeof(group));
+	     fd >= 0 && (len = ssdp_goodbye(hooks.config.description, n, v6, out)); n++)
+		real_sendto(fd, out, len, MSG_DONTWAIT, (const struct sockaddr *)&group,
+			    group_len);
+}
+
+void hooks_goodbye(void)
+{
+	hooks_goodbye_by(atomic_load(&hooks.v4.fd), false);
+	if (hooks.config.v6)
+		hooks_goodbye_by(atomic_load(&hooks.v6[0].fd), true);
 }
 
 bool hooks_lives(void)

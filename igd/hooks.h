@@ -11,16 +11,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/addr.h"
 #include "igd/description.h"
 
 struct hooks_config {
 	char ifname[16];
 	uint32_t ifindex;
 	size_t n_nets; /* a search must come from one of them */
-	struct hooks_net {
-		struct in_addr addr;
-		struct in_addr mask;
-	} nets[16];
+	struct prefix nets[16];
+	bool v6;                               /* libupnp answers over IPv6 too */
 	const struct description *description; /* borrowed for good */
 };
 

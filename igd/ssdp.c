@@ -196,6 +196,11 @@ static bool ssdp_put_line(char *out, size_t *n, const char *line, size_t len)
 	return true;
 }
 
+static const char *ssdp_host_line(bool v6)
+{
+	return v6 ? "HOST: [" SSDP_GROUP6 "]:1900" : "HOST: " SSDP_GROUP ":1900";
+}
+
 static bool ssdp_line_is(struct ssdp_slice line, const char *name)
 {
 	size_t n = strlen(name);
@@ -203,8 +208,9 @@ static bool ssdp_line_is(struct ssdp_slice line, const char *name)
 	return line.len > n && line.at[n] == ':' && strncasecmp(line.at, name, n) == 0;
 }
 
-size_t ssdp_reword(const char *data, size_t len, char out[SSDP_SENT_MAX])
+size_t ssdp_reword(const char *data, size_t len, bool v6, char out[SSDP_SENT_MAX])
 {
+	const char *host = ssdp_host_line(v6);
 	static const char server[] = "SERVER: " IGD_SERVER;
 	struct ssdp_slice rest = {data, len}, line;
 	size_t n = 0;
@@ -214,6 +220,8 @@ size_t ssdp_reword(const char *data, size_t len, char out[SSDP_SENT_MAX])
 			continue;
 		if (ssdp_line_is(line, "SERVER"))
 			line = (struct ssdp_slice){server, sizeof(server) - 1};
+		if (ssdp_line_is(line, "HOST"))
+			line = (struct ssdp_slice){host, strlen(host)};
 		if (!ssdp_put_line(out, &n, line.at, line.len))
 			return 0;
 	}
@@ -266,7 +274,7 @@ static void ssdp_announced(const struct description *d, unsigned int face, unsig
 	}
 }
 
-size_t ssdp_goodbye(const struct description *d, unsigned int n,
+size_t ssdp_goodbye(const struct description *d, unsigned int n, bool v6,
 		    char out[SSDP_NOTIFY_MAX])
 {
 	char nt[SSDP_TARGET_MAX + 1];
@@ -280,8 +288,8 @@ size_t ssdp_goodbye(const struct description *d, unsigned int n,
 	ssdp_announced(d, n / SSDP_ANNOUNCED, n % SSDP_ANNOUNCED, nt, &udn);
 	bare = strcmp(nt, udn) == 0;
 	len = snprintf(out, SSDP_NOTIFY_MAX,
-		       "NOTIFY * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n"
+		       "NOTIFY * HTTP/1.1\r\n%s\r\n"
 		       "NT: %s\r\nNTS: ssdp:byebye\r\nUSN: %s%s%s\r\n\r\n",
-		       nt, udn, bare ? "" : "::", bare ? "" : nt);
+		       ssdp_host_line(v6), nt, udn, bare ? "" : "::", bare ? "" : nt);
 	return len > 0 && len < SSDP_NOTIFY_MAX ? (size_t)len : 0;
 }

@@ -91,31 +91,34 @@ static bool worker_setup_good(const struct record_setup *s, size_t n_fds)
 	return true;
 }
 
-static void hooks_add_network(struct hooks_config *hooks, const struct record_prefix *p)
-{
-	struct hooks_net *net = &hooks->nets[hooks->n_nets];
-
-	if (!addr_is_v4(&p->addr) || p->len < 96)
-		return;
-	net->addr = addr_to_v4(&p->addr);
-	net->mask.s_addr = p->len == 96 ? 0 : htonl(0xffffffffu << (128 - p->len));
-	hooks->n_nets++;
-}
-
-/* The LAN's IPv4 networks. */
 static void worker_networks(const struct worker *w, struct hooks_config *hooks)
 {
 	for (size_t i = 0; i < w->setup.n_addrs; i++)
-		hooks_add_network(hooks, &w->setup.addrs[i]);
+		hooks->nets[hooks->n_nets++] = (struct prefix){w->setup.addrs[i].addr,
+							       w->setup.addrs[i].len};
 	for (size_t i = 0; i < w->setup.n_also; i++)
-		hooks_add_network(hooks, &w->setup.also[i]);
+		hooks->nets[hooks->n_nets++] = (struct prefix){w->setup.also[i].addr,
+							       w->setup.also[i].len};
+}
+
+/* The LAN's first IPv6 address that a LOCATION may name (row U7), or NULL. */
+static const struct in6_addr *worker_v6(const struct worker *w)
+{
+	for (size_t i = 0; i < w->setup.n_addrs; i++) {
+		const struct in6_addr *a = &w->setup.addrs[i].addr;
+
+		if (!addr_is_v4(a) && !IN6_IS_ADDR_LINKLOCAL(a))
+			return a;
+	}
+	return NULL;
 }
 
 /* Takes the listeners over, also on failure. */
 static int worker_serve(struct worker *w, const int *listeners, size_t n)
 {
 	struct hooks_config hooks = {.ifindex = w->setup.ifindex};
-	char url[64], addr[ADDR_TEXT];
+	const struct in6_addr *v6 = n > 1 && engine_has_v6() ? worker_v6(w) : NULL;
+	char url[80], url6[80] = "", host[ADDR_PORT_TEXT];
 
 	static_assert(sizeof(hooks.nets) / sizeof(hooks.nets[0]) >=
 			      RECORD_LAN_ADDRS + RECORD_LAN_ALSO,
@@ -132,14 +135,19 @@ static int worker_serve(struct worker *w, const int *listeners, size_t n)
 				   listeners, n);
 	if (!w->requests)
 		return -ENOMEM;
-	if (n > 1)
+	hooks.v6 = v6 != NULL;
+	if (n > 1 && !v6)
 		log_info("searches are answered by IPv4 only, requests by IPv6 too");
 	/* The front must listen before the engine fetches its descriptions. */
-	snprintf(url, sizeof(url), "http://%s:%u",
-		 addr_text(&w->setup.addrs[0].addr, addr), w->setup.http_port);
+	snprintf(url, sizeof(url), "http://%s",
+		 addr_port_text(&w->setup.addrs[0].addr, w->setup.http_port, host));
+	if (v6)
+		snprintf(url6, sizeof(url6), "http://%s",
+			 addr_port_text(v6, w->setup.http_port, host));
 	if (hooks_init(&hooks))
 		return -ENOSYS;
-	w->engine = engine_start(w->setup.ifname, url, w->setup.http_port, w->wake_fd);
+	w->engine = engine_start(w->setup.ifname, url, v6 ? url6 : NULL,
+				 w->setup.http_port, w->wake_fd);
 	return w->engine ? 0 : -EAGAIN;
 }
 

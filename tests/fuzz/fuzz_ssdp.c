@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	ssdp_is_double(description, text, size);
 	out = malloc(SSDP_SENT_MAX);
-	must(out && ssdp_reword(text, size, out) <= SSDP_SENT_MAX);
+	must(out && ssdp_reword(text, size, size % 2, out) <= SSDP_SENT_MAX);
 	free(out);
 	free(text);
 	return 0;

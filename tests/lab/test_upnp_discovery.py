@@ -3,6 +3,7 @@
 the protocol pages' section 3."""
 import os
 import re
+import socket
 import statistics
 import time
 
@@ -314,6 +315,53 @@ def test_two_lans_do_not_hear_of_each_other(lab, gw):
         for found in upnp.search(lab.guest, IGD1, window=0.3, to=net.LAN):
             assert found.headers["location"].startswith(f"http://{net.GUEST_LAN}:49153/")
         assert not [p for p in cap.udp(1900) + cap.tcp(49152) + cap.tcp(49153)]
+
+
+# IPv6
+
+
+def engine_has_v6():
+    """Is libupnp 1.14 or newer?"""
+    libs = net.sh(["ldd", gateway.Programs().igd])
+    return int(re.search(r"libupnp\.so\.(\d+)", libs)[1]) > 13
+
+
+def test_discovery_over_ipv6_where_libupnp_can(lab):
+    """U1, U2, U4, U6, U7: in the group of the link and by unicast, once, with an address of the
+    LAN that is not link-local; where libupnp cannot, silence and one line in the log"""
+    with net.Net(ipv6=True) as own, own.console.capture() as cap, own.inet.capture() as wan:
+        g = gateway.Gateway(own)
+        with g:
+            with own.console.inside():
+                index = socket.if_nametoindex("eth0")
+            said = g.log().count("searches are answered by IPv4 only")
+            if not engine_has_v6():
+                for target in (IGD1, "ssdp:all"):
+                    assert upnp.search6(own.console, target, index) == []
+                assert said == 2  # once for each LAN
+                return
+            assert said == 1  # the guests' LAN has but a link-local address
+            root = f"http://[{net.LAN6}]:49152/rootDesc"
+            for target, location in ((IGD1, f"{root}.xml"), (IGD2, f"{root}2.xml")):
+                for to in ("ff02::c", net.LAN6):
+                    found = upnp.search6(own.console, target, index, to)
+                    assert len(found) == 1, (to, found)
+                    assert found[0].headers["location"] == location
+                    assert found[0].headers["st"] == target and found[0].seconds < 0.25
+                    assert found[0].peer[1] == 1900
+                    names_nobody(found[0].headers["server"])
+            assert upnp.search6(own.console, DEVICE + "InternetGatewayDevice:3", index) == []
+            assert len(upnp.search(own.console, IGD1)) == 1  # IPv4 as ever
+            assert upnp.get(own.console, f"http://{net.LAN}:49152/rootDesc.xml").status == 200
+            six = [n for n in notifies(cap) if "[FF02::C]" in n[2]["host"]]
+            kinds = [n[0] for n in six]
+            first = kinds.index("ssdp:alive")
+            assert set(kinds[:first]) == {"ssdp:byebye"} and set(kinds[first:]) == {"ssdp:alive"}
+            assert {n[1] for n in six[:first]} == {n[1] for n in six[first:]}
+            assert all(n[2]["location"].startswith(root) for n in six[first:])
+        after = [n for n in notifies(cap) if "[FF02::C]" in n[2]["host"]][len(six):]
+        assert {n[0] for n in after} == {"ssdp:byebye"}
+        assert not [p for p in wan.udp(1900) if not p.outgoing]
 
 
 @pytest.mark.seconds(90)

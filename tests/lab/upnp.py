@@ -51,6 +51,25 @@ def search_text(target, mx="1", man='"ssdp:discover"', host=f"{GROUP}:{PORT}"):
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
+def search6(host, target, index, to="ff02::c", window=0.6):
+    """The same over IPv6; index is the number of the host's interface."""
+    found = []
+    with host.socket(socket.AF_INET6) as s:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        began = time.monotonic()
+        scope = index if to.startswith(("ff02", "fe80")) else 0
+        s.sendto(search_text(target, host=f"[{to}]:{PORT}"), (to, PORT, 0, scope))
+        while (left := began + window - time.monotonic()) > 0:
+            s.settimeout(left)
+            try:
+                data, peer = s.recvfrom(8192)
+            except (socket.timeout, ConnectionRefusedError):
+                continue
+            found.append(Found(peer, time.monotonic() - began,
+                               parse_headers(data.decode("latin-1"))))
+    return found
+
+
 def search(host, target, window=0.6, to=GROUP, enough=0, **kwargs):
     """All answers within the window; with enough, returns as soon as there are so many."""
     found = []

@@ -202,22 +202,25 @@ static void finds_the_second_answer_to_one_search(void **state)
 static void what_is_sent_bears_our_own_name(void **state)
 {
 	static const char theirs[] =
-		"HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=1800\r\nEXT:\r\n"
+		"HTTP/1.1 200 OK\r\nHost: [FF05::C]:1900\r\n"
+		"CACHE-CONTROL: max-age=1800\r\nEXT:\r\n"
 		"SERVER: Linux/6.1.0, UPnP/1.0, Portable SDK for UPnP devices/1.8.4\r\n"
 		"X-User-Agent: redsonic\r\nST: upnp:rootdevice\r\n\r\n";
-	static const char ours[] = "HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=1800\r\n"
+	static const char ours[] = "HTTP/1.1 200 OK\r\nHOST: [FF02::C]:1900\r\n"
+				   "CACHE-CONTROL: max-age=1800\r\n"
 				   "EXT:\r\nSERVER: " IGD_SERVER "\r\n"
 				   "ST: upnp:rootdevice\r\n\r\n";
 	char out[SSDP_SENT_MAX], *big = malloc(SSDP_SENT_MAX);
 
 	(void)state;
-	assert_int_equal(ssdp_reword(theirs, sizeof(theirs) - 1, out), sizeof(ours) - 1);
+	assert_int_equal(ssdp_reword(theirs, sizeof(theirs) - 1, true, out),
+			 sizeof(ours) - 1);
 	assert_memory_equal(out, ours, sizeof(ours) - 1);
 	memset(big, 'a', SSDP_SENT_MAX);
-	assert_int_equal(ssdp_reword(big, SSDP_SENT_MAX, out), 0);
-	assert_int_equal(ssdp_reword(big, SSDP_SENT_MAX - 2, out), SSDP_SENT_MAX);
+	assert_int_equal(ssdp_reword(big, SSDP_SENT_MAX, false, out), 0);
+	assert_int_equal(ssdp_reword(big, SSDP_SENT_MAX - 2, false, out), SSDP_SENT_MAX);
 	memset(big, '\n', SSDP_SENT_MAX); /* each becomes two */
-	assert_int_equal(ssdp_reword(big, SSDP_SENT_MAX, out), 0);
+	assert_int_equal(ssdp_reword(big, SSDP_SENT_MAX, false, out), 0);
 	free(big);
 }
 
@@ -234,12 +237,13 @@ static void good_bye_is_said_for_everything(void **state)
 		 "NT: upnp:rootdevice\r\nNTS: ssdp:byebye\r\n"
 		 "USN: %s::upnp:rootdevice\r\n\r\n",
 		 description_udn(d, 0, 0));
-	assert_int_equal(ssdp_goodbye(d, 0, out), strlen(want));
+	assert_int_equal(ssdp_goodbye(d, 0, false, out), strlen(want));
 	assert_string_equal(out, want);
-	while ((len = ssdp_goodbye(d, (unsigned int)n, out))) {
+	while ((len = ssdp_goodbye(d, (unsigned int)n, true, out))) {
 		const char *nt = strstr(out, "NT: ") + 4;
 
 		assert_int_equal(len, strlen(out));
+		assert_non_null(strstr(out, "\r\nHOST: [FF02::C]:1900\r\n"));
 		roots += !strncmp(nt, "upnp:rootdevice\r", 16);
 		devices += !strncmp(nt, "uuid:", 5) || !strncmp(nt, D, strlen(D));
 		services += !strncmp(nt, S, strlen(S));

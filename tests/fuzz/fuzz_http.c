@@ -52,6 +52,8 @@ static void check_request(void)
 				     : !req.length && !req.chunked);
 	if (req.host && http_host_is(req.host, "192.168.1.1"))
 		must(!strncmp(req.host, "192.168.1.1", 11));
+	if (req.host && http_host_is(req.host, "2a01:77::1"))
+		must(!strncasecmp(req.host, "[2a01:77::1]", 12));
 }
 
 /* The head is found as soon as it is whole, and not before. */
@@ -112,6 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	status = http_parse_head(&req, copy, head ? head : len);
 	free(copy);
 	must(status_ok(status) && (head || status));
+	must(!status || strcmp(http_reason(status), "Unknown") != 0);
 	if (!status)
 		check_request();
 	check_chunks(text + head, len - head, piece);

@@ -160,6 +160,8 @@ static int top_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 				  "\"same-source\"",
 				  text);
 	}
+	if (strcmp(opt->name, "cut-expired") == 0)
+		return read_bool(cfg, opt, text, &c->cut_expired);
 	if (strcmp(opt->name, "own-masquerade") == 0)
 		return read_bool(cfg, opt, text, &c->own_masquerade);
 	if (strcmp(opt->name, "reserved") == 0)
@@ -242,6 +244,7 @@ static cfg_opt_t top_keys[] = {
 	KEY("max-lifetime", top_key),
 	KEY("gone-after", top_key),
 	KEY("pcp-nonce", top_key),
+	KEY("cut-expired", top_key),
 	KEY("own-masquerade", top_key),
 	KEYS("reserved", top_key),
 	KEYS("allow-reserved", top_key),
@@ -260,6 +263,7 @@ void config_defaults(struct config *c)
 		.max_lifetime_s = 86400,
 		.gone_after_s = 1800,
 		.own_masquerade = true,
+		.cut_expired = true,
 		.reserved_file = CONFIG_RESERVED_FILE,
 	};
 }

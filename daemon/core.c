@@ -85,6 +85,7 @@ static int core_read_config(struct core *c)
 	c->policy = (struct lease_policy){
 		.in_use = core_in_use,
 		.flows = core_flows,
+		.outside = core_outside,
 		.heard = core_heard,
 		.silence_ms = c->config.gone_after_s * 1000ULL,
 		.in_use_arg = c,
@@ -251,7 +252,13 @@ int core_run(struct core *c)
 		log_error("cannot start: %m");
 		return err;
 	}
-	err = heal_new(c->base, c->firewall, c->ledger, &c->heal);
+	err = cut_new(c->base, c->firewall, c->ledger, &c->cut);
+	if (err) {
+		errno = -err;
+		log_error("cannot follow the flows (is nf_conntrack_netlink there?): %m");
+		return err;
+	}
+	err = heal_new(c->base, c->firewall, c->ledger, c->cut, &c->heal);
 	if (err) {
 		errno = -err;
 		log_error("cannot watch what others do to nftables: %m");
@@ -280,6 +287,7 @@ void core_free(struct core *c)
 	control_free(c->control);
 	workers_free(c->workers);
 	heal_free(c->heal);
+	cut_free(c->cut);
 	ledger_free(c->ledger);
 	if (c->parent_readable)
 		event_free(c->parent_readable);

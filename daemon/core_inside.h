@@ -13,6 +13,7 @@
 #include "daemon/check.h"
 #include "daemon/control.h"
 #include "daemon/core.h"
+#include "daemon/cut.h"
 #include "daemon/heal.h"
 #include "daemon/identity.h"
 #include "daemon/ledger.h"
@@ -52,6 +53,7 @@ struct core {
 	struct event_base *base;
 	struct ledger *ledger;
 	struct heal *heal;
+	struct cut *cut;
 	struct workers *workers;
 	struct control *control;
 	struct event *parent_readable;
@@ -81,6 +83,8 @@ enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
 uint32_t core_flows(void *arg, uint8_t protocol, uint16_t port,
 		    const struct in6_addr *internal);
 uint64_t core_heard(void *arg, const struct in6_addr *internal, uint64_t now_ms);
+uint16_t core_outside(void *arg, uint8_t protocol, uint16_t int_port,
+		      const struct in6_addr *internal);
 /* Something that workers are told has changed; they learn of it a little later. */
 void core_changed(struct core *c);
 /* Tells the parent, once, when everything that is wanted answers. */

@@ -68,6 +68,7 @@ static void core_set_wan(struct core *c)
 		log_error("the WAN could not be told to the kernel: %m");
 	}
 	ledger_set_wan(c->ledger, &t->wan4);
+	cut_set_wan(c->cut, &t->wan4);
 }
 
 /* Also LANs without an address: the filter of router mode must not shut them out. */

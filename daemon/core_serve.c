@@ -225,6 +225,14 @@ static void core_leases_changed(void *arg)
 	core_changed(arg);
 }
 
+static void core_settled(void *arg, const struct lease_change *step)
+{
+	struct core *c = arg;
+
+	if (step->has || step->end != LEASE_END_EXPIRED || c->config.cut_expired)
+		cut_step(c->cut, step);
+}
+
 static bool core_gone(void *arg)
 {
 	struct core *c = arg;
@@ -233,7 +241,7 @@ static bool core_gone(void *arg)
 }
 
 const struct ledger_ops core_ledger_ops = {core_answer, core_answered,
-					   core_leases_changed, core_gone};
+					   core_leases_changed, core_settled, core_gone};
 
 /* Whether the router itself listens there, or flows of another host leave from there now. */
 enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
@@ -245,8 +253,10 @@ enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
 			   &c->topology.wan4, clock_ms()))
 		return LEASE_ROUTER;
 	if (addr_is_v4(internal) &&
-	    firewall_claimed(c->firewall, protocol, port, addr_to_v4(internal)) > 0)
+	    firewall_claimed(c->firewall, protocol, port, addr_to_v4(internal)) > 0) {
+		cut_contested(c->cut, protocol, port);
 		return LEASE_TAKEN;
+	}
 	return LEASE_OK;
 }
 
@@ -260,6 +270,15 @@ uint32_t core_flows(void *arg, uint8_t protocol, uint16_t port,
 						     addr_to_v4(internal), &left_ms) <= 0)
 		return 0;
 	return (uint32_t)((left_ms + 999) / 1000);
+}
+
+uint16_t core_outside(void *arg, uint8_t protocol, uint16_t int_port,
+		      const struct in6_addr *internal)
+{
+	struct core *c = arg;
+
+	return addr_is_v4(internal) ? cut_port_of(c->cut, protocol, int_port, internal)
+				    : 0;
 }
 
 void core_check_ready(struct core *c)

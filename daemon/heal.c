@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/cut.h"
 #include "daemon/ledger.h"
 #include "daemon/pace.h"
 #include "firewall/firewall.h"
@@ -26,10 +27,12 @@
 struct heal {
 	struct firewall *fw;
 	struct ledger *ledger;
+	struct cut *cut;
 	struct watch *watch;
 	struct event *readable;
 	struct event *read_on; /* reads again, a little later */
 	struct event *mend;
+	struct event *claims; /* after the leases; may take longer */
 	struct pace pace;
 	struct watch_report report;
 	bool fighting; /* it was said that somebody deletes again and again */
@@ -148,11 +151,22 @@ static void mend_ready(evutil_socket_t fd, short what, void *arg)
 		arm(h->mend, HEAL_AGAIN_MS + pace_wait(&h->pace, clock_ms()));
 		return;
 	}
+	if ((r->claims || r->lost) && !event_pending(h->claims, EV_TIMEOUT, NULL))
+		arm(h->claims, h->fighting ? HEAL_EVERY_MS : 0);
 	say(h, &mended, leases, took);
 	say_fight(h);
 	if (!pace_is_slow(&h->pace))
 		h->fighting = false;
 	*r = (struct watch_report){0};
+}
+
+static void claims_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct heal *h = arg;
+
+	(void)fd;
+	(void)what;
+	cut_claims_again(h->cut);
 }
 
 bool heal_now(struct heal *h)
@@ -168,7 +182,7 @@ bool heal_now(struct heal *h)
 		errno = -err;
 		log_warn("our table could not be restored: %m");
 	}
-	h->report.structure = h->report.leases = true;
+	h->report.structure = h->report.leases = h->report.claims = true;
 	event_del(h->mend);
 	arm(h->mend, 0);
 	return !err;
@@ -222,7 +236,7 @@ bool heal_others_changed(struct heal *h)
 }
 
 int heal_new(struct event_base *base, struct firewall *fw, struct ledger *ledger,
-	     struct heal **out)
+	     struct cut *cut, struct heal **out)
 {
 	struct heal *h = calloc(1, sizeof(*h));
 	int err;
@@ -231,6 +245,7 @@ int heal_new(struct event_base *base, struct firewall *fw, struct ledger *ledger
 		return -ENOMEM;
 	h->fw = fw;
 	h->ledger = ledger;
+	h->cut = cut;
 	h->pace = (struct pace){
 		.burst = HEAL_BURST, .every_ms = HEAL_EVERY_MS, .share = HEAL_SHARE};
 	err = watch_open(FIREWALL_TABLE, firewall_portid(fw), &h->watch);
@@ -242,7 +257,8 @@ int heal_new(struct event_base *base, struct firewall *fw, struct ledger *ledger
 				watch_readable, h);
 	h->read_on = event_new(base, -1, 0, read_on, h);
 	h->mend = event_new(base, -1, 0, mend_ready, h);
-	if (!h->readable || !h->read_on || !h->mend ||
+	h->claims = event_new(base, -1, 0, claims_ready, h);
+	if (!h->claims || !h->readable || !h->read_on || !h->mend ||
 	    event_priority_set(h->readable, 0) || event_priority_set(h->mend, 0)) {
 		heal_free(h);
 		return -ENOMEM;
@@ -262,6 +278,8 @@ void heal_free(struct heal *h)
 		event_free(h->read_on);
 	if (h->mend)
 		event_free(h->mend);
+	if (h->claims)
+		event_free(h->claims);
 	watch_close(h->watch);
 	free(h);
 }

@@ -8,14 +8,15 @@
 
 #include <stdbool.h>
 
+struct cut;
 struct event_base;
 struct firewall;
 struct heal;
 struct ledger;
 
-/* Keeps pointers to both; after firewall_install(). -errno. */
+/* Keeps pointers to all three; after firewall_install(). -errno. */
 int heal_new(struct event_base *base, struct firewall *fw, struct ledger *ledger,
-	     struct heal **out);
+	     struct cut *cut, struct heal **out);
 void heal_free(struct heal *h); /* NULL is fine */
 
 /* The kernel has just said that our table, or a set of it, is not there. true: it is again,

@@ -162,6 +162,7 @@ static void waiter_settle(struct ledger *l, struct ledger_waiter *w)
 	for (size_t i = w->first; i < w->first + w->n; i++) {
 		registry_confirm(l->book, &l->changes.step[i]);
 		log_step(&l->changes.step[i]);
+		l->ops->settled(l->arg, &l->changes.step[i]);
 	}
 }
 
@@ -569,10 +570,12 @@ static void adopt_refused(struct ledger *l, const struct lease *found,
 
 	log_not_allowed(l, found, reason);
 	if (firewall_stage(l->fw, &end, clock_ms()) ||
-	    firewall_commit(l->fw, ignore_result, l))
+	    firewall_commit(l->fw, ignore_result, l)) {
 		log_error("a lease that is not allowed could not be ended");
-	else
-		log_step(&end);
+		return;
+	}
+	log_step(&end);
+	l->ops->settled(l->arg, &end);
 }
 
 /* Judged after the dump: nothing may change while it runs. */

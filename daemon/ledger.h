@@ -22,6 +22,8 @@ struct ledger_ops { /* none of them may ask the ledger anything */
 	void (*answered)(void *arg);
 	/* The leases that listings show have changed. */
 	void (*changed)(void *arg);
+	/* The kernel has that step; before the answer to who asked for it. */
+	void (*settled)(void *arg, const struct lease_change *step);
 	/* The kernel has lost what the leases stand in. true: it is there again, without them;
 	 * ledger_restore() is called a little later. */
 	bool (*gone)(void *arg);

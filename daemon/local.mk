@@ -10,6 +10,7 @@ libdaemon_a_SOURCES = \
 	daemon/core_config.c \
 	daemon/core_network.c \
 	daemon/core_serve.c \
+	daemon/cut.c daemon/cut.h \
 	daemon/epoch.c daemon/epoch.h \
 	daemon/heal.c daemon/heal.h \
 	daemon/identity.c daemon/identity.h \

@@ -83,10 +83,10 @@ static const int common[] = {
 };
 
 static const int core_calls[] = {
-	SCMP_SYS(bind),      SCMP_SYS(listen), SCMP_SYS(accept),   SCMP_SYS(accept4),
-	SCMP_SYS(ioctl),     SCMP_SYS(openat), SCMP_SYS(unlinkat), SCMP_SYS(renameat),
-	SCMP_SYS(renameat2), SCMP_SYS(rename), SCMP_SYS(unlink),   SCMP_SYS(fsync),
-	SCMP_SYS(pread64),
+	SCMP_SYS(bind),      SCMP_SYS(listen),  SCMP_SYS(accept),   SCMP_SYS(accept4),
+	SCMP_SYS(ioctl),     SCMP_SYS(openat),  SCMP_SYS(unlinkat), SCMP_SYS(renameat),
+	SCMP_SYS(renameat2), SCMP_SYS(rename),  SCMP_SYS(unlink),   SCMP_SYS(fsync),
+	SCMP_SYS(pread64),   SCMP_SYS(sysinfo), /* glibc's qsort of much */
 };
 
 /* libupnp's threads, sockets and start-up. */

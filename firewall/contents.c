@@ -387,3 +387,38 @@ void router_fini(struct router *r)
 	lan_free(r);
 	free(r->zones);
 }
+
+#define CLAIMS_CHUNK 4096 /* of one transaction */
+
+static void fill_claims(struct firewall *fw, const char *set, uint8_t key_len,
+			const struct firewall_claim *claim, size_t n)
+{
+	struct filler f = {.fw = fw, .set = set};
+
+	for (size_t i = 0; i < n; i++) {
+		uint8_t key[ELEMENT_HOST_KEY] = {claim[i].protocol};
+
+		key[4] = (uint8_t)(claim[i].port >> 8);
+		key[5] = (uint8_t)claim[i].port;
+		memcpy(key + ELEMENT_PORT_KEY, &claim[i].internal,
+		       sizeof(claim[i].internal));
+		fill(&f, &(struct kernel_element){.key = key, .key_len = key_len});
+	}
+	fill_end(&f);
+}
+
+int firewall_claims_again(struct firewall *fw, const struct firewall_claim *claim,
+			  size_t n)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err; i += CLAIMS_CHUNK) {
+		size_t some = n - i < CLAIMS_CHUNK ? n - i : CLAIMS_CHUNK;
+
+		nl_batch_begin(&fw->batch);
+		fill_claims(fw, "mine", ELEMENT_HOST_KEY, claim + i, some);
+		fill_claims(fw, "taken", ELEMENT_PORT_KEY, claim + i, some);
+		err = nl_commit_whole(&fw->nl, &fw->batch);
+	}
+	return err;
+}

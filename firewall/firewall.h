@@ -189,5 +189,19 @@ int firewall_claims(struct firewall *fw, uint8_t protocol, uint16_t port,
  * there; -EAFNOSUPPORT: no pinhole. One question to the kernel for each of its elements. */
 int firewall_packets(struct firewall *fw, const struct lease *l, uint64_t *packets);
 
+/* Is that external port neither held by a lease nor claimed by any host? 1, 0 or -errno. */
+int firewall_free(struct firewall *fw, uint8_t protocol, uint16_t port);
+
+/* Flows of that host leave from that external port. */
+struct firewall_claim {
+	uint8_t protocol;
+	uint16_t port;
+	struct in_addr internal;
+};
+
+/* Who claims which port was lost: these claims hold again, as if a packet had just left. */
+int firewall_claims_again(struct firewall *fw, const struct firewall_claim *claim,
+			  size_t n);
+
 /* How many elements the kernel lists in a set or map of the table; -errno. Slow: dumps. */
 long firewall_count(struct firewall *fw, const char *set);

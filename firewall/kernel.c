@@ -423,6 +423,20 @@ int firewall_claims(struct firewall *fw, uint8_t protocol, uint16_t port,
 	return err ? err : mine.there;
 }
 
+int firewall_free(struct firewall *fw, uint8_t protocol, uint16_t port)
+{
+	uint8_t key[ELEMENT_HOST_KEY];
+	struct there there;
+	int err;
+
+	claim_key(key, protocol, port, (struct in_addr){0});
+	err = element_there(fw, "held", key, ELEMENT_PORT_KEY, &there);
+	if (err || there.there)
+		return err;
+	err = element_there(fw, "taken", key, ELEMENT_PORT_KEY, &there);
+	return err ? err : !there.there;
+}
+
 int firewall_claimed(struct firewall *fw, uint8_t protocol, uint16_t port,
 		     struct in_addr internal)
 {

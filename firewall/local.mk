@@ -3,6 +3,7 @@ noinst_LIBRARIES += libfirewall.a
 libfirewall_a_SOURCES = \
 	firewall/adopt.c \
 	firewall/commit.c \
+	firewall/conntrack.c firewall/conntrack.h \
 	firewall/contents.c \
 	firewall/element.c firewall/element.h \
 	firewall/expr.c firewall/expr.h \
@@ -10,6 +11,7 @@ libfirewall_a_SOURCES = \
 	firewall/foreign.c firewall/foreign.h \
 	firewall/forwards.c \
 	firewall/guard.c \
+	firewall/flows.c firewall/flows.h \
 	firewall/kernel.c firewall/kernel.h \
 	firewall/links.c firewall/links.h \
 	firewall/neighbours.c firewall/neighbours.h \
@@ -53,3 +55,8 @@ tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
 tests_unit_test_watch_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_watch_LDADD = libfirewall_san.a libbase_san.a $(NFTNL_LIBS) $(MNL_LIBS) \
 	$(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_flows
+tests_unit_test_flows_SOURCES = tests/unit/test_flows.c
+tests_unit_test_flows_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_flows_LDADD = libfirewall_san.a liblease_san.a libbase_san.a $(UNIT_LIBS)

@@ -249,17 +249,28 @@ static bool map_port_shared(const struct ask *a, const struct lease *l)
 	       table_port_first(&a->r->table, l->protocol, l->ext_port) != 0;
 }
 
-/* The port to try first: what the flows of that inside port already have outside goes
- * before what is suggested (P20, C46). */
-static uint16_t map_wanted(const struct ask *a)
+/* The external port of a new lease: what the flows of that inside port already have outside
+ * goes before what is suggested (P20, C46). Who suggests the inside port itself and gets it
+ * needs no question: his flows can be nowhere else. */
+static uint16_t map_choose(const struct ask *a)
 {
 	const struct lease_policy *p = a->r->policy;
 	const struct lease_request *req = a->req;
-	bool flows = req->ext_port != req->int_port && p->flows &&
-		     p->flows(p->in_use_arg, req->protocol, req->int_port,
-			      &req->internal);
+	bool same = req->ext_port == req->int_port;
+	uint16_t port = 0, outside;
 
-	return flows ? req->int_port : req->ext_port;
+	if (same)
+		port = allocator_choose(&a->r->allocator, req->protocol, a->host,
+					req->ext_port, req->int_port);
+	if (port == req->int_port)
+		return port;
+	outside = p->outside ? p->outside(p->in_use_arg, req->protocol, req->int_port,
+					  &req->internal)
+			     : 0;
+	if (!outside && same)
+		return port;
+	return allocator_choose(&a->r->allocator, req->protocol, a->host,
+				outside ? outside : req->ext_port, req->int_port);
 }
 
 /* Finds the external port of a new lease. -EAGAIN. */
@@ -297,8 +308,7 @@ static int map_port(const struct ask *a, struct lease *l, enum lease_reason *rea
 		*reason = restrict_port(a->r, a->host, l);
 		return 0;
 	}
-	l->ext_port = allocator_choose(&a->r->allocator, l->protocol, a->host,
-				       map_wanted(a), a->req->int_port);
+	l->ext_port = map_choose(a);
 	*reason = l->ext_port ? LEASE_OK : LEASE_NO_PORT;
 	return 0;
 }

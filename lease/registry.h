@@ -53,14 +53,19 @@ struct lease_policy {
 	enum lease_reason (*in_use)(void *arg, uint8_t protocol, uint16_t port,
 				    const struct in6_addr *internal);
 	/* Do flows of that inside host leave from that external port now, and for how many
-	 * seconds do they keep it if they send no more? Then a mapping of the inside port gets
-	 * it, whatever is suggested (RFC 6886 3.3, RFC 6887 11.3). 0, or NULL: no. */
+	 * seconds do they keep it if they send no more? 0, or NULL: no. */
 	uint32_t (*flows)(void *arg, uint8_t protocol, uint16_t port,
 			  const struct in6_addr *internal);
+	/* The external port from which flows of that inside host and port leave now, also when
+	 * the NAT has moved them; 0: none. A mapping of the inside port gets it, whatever is
+	 * suggested (RFC 6886 3.3, RFC 6887 11.3). Asked sparingly: it may take a look at all
+	 * flows. NULL: none ever. */
+	uint16_t (*outside)(void *arg, uint8_t protocol, uint16_t int_port,
+			    const struct in6_addr *internal);
 	/* When was that inside host last heard of on its LAN? 0: not as far as is known. It is
 	 * asked to answer, so that a later call knows more. NULL: just now. */
 	uint64_t (*heard)(void *arg, const struct in6_addr *internal, uint64_t now_ms);
-	void *in_use_arg; /* of all three */
+	void *in_use_arg; /* of all four */
 	uint64_t
 		silence_ms; /* after so much of it a host has left; 0: LEASE_SILENCE_MS */
 	/* The seed of port choice and hash tables; random, so that both are hard to guess. */

@@ -83,6 +83,14 @@ static uint32_t flows(void *arg, uint8_t protocol, uint16_t port,
 	return in_use(arg, protocol, port, internal) == LEASE_OK ? port & 1 : 0;
 }
 
+static uint16_t outside(void *arg, uint8_t protocol, uint16_t int_port,
+			const struct in6_addr *internal)
+{
+	if (!flows(arg, protocol, int_port, internal))
+		return 0;
+	return int_port & 2 ? int_port : (uint16_t)(int_port + 49152);
+}
+
 static const struct lease *book_has(const struct lease *l)
 {
 	if (lease_is_pinhole(l))
@@ -492,6 +500,7 @@ static void set_up(uint8_t bits)
 	if (bits & OTHERS_USE) {
 		policy.in_use = in_use;
 		policy.flows = flows;
+		policy.outside = outside;
 	}
 	portset_add(&policy.reserved_udp, 7003, 7004);
 	if (bits & FEW_PORTS) {

@@ -136,6 +136,12 @@ static void hosts_that_may_ask_for_others_are_read(void **state)
 static void the_nonce_rule_is_one_of_two(void **state)
 {
 	(void)state;
+	accepts("cut-expired = false");
+	assert_false(c.cut_expired);
+	accepts("cut-expired = true");
+	assert_true(c.cut_expired);
+	accepts("");
+	assert_true(c.cut_expired);
 	accepts("pcp-nonce = \"strict\"");
 	assert_false(c.pcp_nonce_same_source);
 	accepts("pcp-nonce = \"same-source\"");
@@ -158,7 +164,7 @@ static void an_unknown_key_names_its_line_and_what_is_allowed(void **state)
 	(void)state;
 	refuses("\n\nfoo = 1\n",
 		"p.conf:3: foo: no such key, allowed here: wan, lan, limits, access, forward, router, "
-		"min-lifetime, max-lifetime, gone-after, pcp-nonce, own-masquerade, reserved, "
+		"min-lifetime, max-lifetime, gone-after, pcp-nonce, cut-expired, own-masquerade, reserved, "
 		"allow-reserved, reserved-file");
 	refuses("lan \"br0\" {\n\tupnp = true\n\topen = true\n}\n",
 		"p.conf:3: open: no such key, allowed here: trusted, upnp, pcp, nat-pmp, also, "
@@ -168,7 +174,7 @@ static void an_unknown_key_names_its_line_and_what_is_allowed(void **state)
 		"requests-per-second");
 	refuses("bar { x = 1 }\n",
 		"p.conf:1: bar: no such key, allowed here: wan, lan, limits, access, forward, router, "
-		"min-lifetime, max-lifetime, gone-after, pcp-nonce, own-masquerade, reserved, "
+		"min-lifetime, max-lifetime, gone-after, pcp-nonce, cut-expired, own-masquerade, reserved, "
 		"allow-reserved, reserved-file");
 	refuses("wan \"ppp0\" { mtu = 1 }\n",
 		"p.conf:1: mtu: no such key, allowed here: none");

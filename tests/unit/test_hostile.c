@@ -103,6 +103,12 @@ static size_t stage_list(void *arg, uint16_t lan, uint32_t *place,
 
 static const struct workers_ops workers_ops = {stage_setup_worker, stage_state,
 					       stage_request, stage_nothing, stage_list};
+static void stage_settled(void *arg, const struct lease_change *step)
+{
+	(void)arg;
+	(void)step;
+}
+
 static bool stage_gone(void *arg)
 {
 	(void)arg;
@@ -110,7 +116,7 @@ static bool stage_gone(void *arg)
 }
 
 static const struct ledger_ops ledger_ops = {stage_answer, stage_answered, stage_nothing,
-					     stage_gone};
+					     stage_settled, stage_gone};
 
 static struct in6_addr v4(const char *text)
 {

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/cut.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/ledger.h"
+#include "daemon/pace.h"
+#include "firewall/conntrack.h"
+#include "firewall/firewall.h"
+
+#define CUT_GATHER_MS 20
+#define CUT_SHARE 10 /* at most a tenth of one CPU, with what is asked between */
+/* Masquerading moves flows to ports from here up and does not look whose they are. */
+#define CUT_CROWDED 32768
+#define CLAIMS_FIRST 1024
+
+struct cut {
+	struct firewall *fw;
+	const struct ledger *ledger;
+	struct conntrack *ct;
+	struct event *due;
+	struct pace pace;
+	struct flows flows;
+	struct portset contested_tcp;
+	struct portset contested_udp;
+	int err;
+};
+
+static uint64_t cpu_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void arm(struct cut *c)
+{
+	uint64_t ms = pace_wait(&c->pace, clock_ms());
+	struct timeval in = {.tv_usec = CUT_GATHER_MS * 1000};
+
+	if (event_pending(c->due, EV_TIMEOUT, NULL))
+		return;
+	if (ms > CUT_GATHER_MS)
+		in = (struct timeval){.tv_sec = (time_t)(ms / 1000),
+				      .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+	event_add(c->due, &in);
+}
+
+static void note_lease(void *arg, const struct lease *l)
+{
+	struct cut *c = arg;
+
+	if (!c->err && flows_wants(&c->flows, l))
+		c->err = flows_lease(&c->flows, l);
+}
+
+static void cut_due(evutil_socket_t fd, short what, void *arg)
+{
+	struct cut *c = arg;
+	uint64_t began = cpu_us();
+	long n;
+
+	(void)fd;
+	(void)what;
+	c->err = 0;
+	registry_each(ledger_book(c->ledger), note_lease, c);
+	flows_sort(&c->flows);
+	/* Without all leases of those ports a flow that is allowed would be cut. */
+	n = c->err ? c->err : conntrack_cut(c->ct, &c->flows);
+	if (n < 0) {
+		errno = (int)-n;
+		log_warn("flows could not be cut: %m");
+	} else if (n) {
+		log_debug("%ld flows cut", n);
+	}
+	flows_reset(&c->flows);
+	pace_done(&c->pace, clock_ms(), cpu_us() - began);
+}
+
+static struct portset *contested_of(struct cut *c, uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP ? &c->contested_tcp : &c->contested_udp;
+}
+
+void cut_contested(struct cut *c, uint8_t protocol, uint16_t port)
+{
+	portset_add(contested_of(c, protocol), port, port);
+}
+
+void cut_step(struct cut *c, const struct lease_change *step)
+{
+	const struct lease *l = step->has ? &step->after : &step->before;
+	struct portset *set = contested_of(c, l->protocol);
+	bool contested = portset_has(set, l->ext_port) || l->ext_port >= CUT_CROWDED;
+	size_t n = c->flows.n_ports;
+
+	portset_del(set, l->ext_port, l->ext_port);
+	if (flows_step(&c->flows, step, contested))
+		log_warn("no memory to cut the flows of a lease");
+	if (c->flows.n_ports > n)
+		arm(c);
+}
+
+void cut_set_wan(struct cut *c, const struct in6_addr *wan4)
+{
+	struct in6_addr last = c->flows.wan4;
+
+	if (addr_equal(&last, wan4))
+		return;
+	c->flows.wan4 = *wan4;
+	if (addr_is_none(&last))
+		return;
+	c->flows.former = last;
+	arm(c);
+}
+
+uint16_t cut_port_of(struct cut *c, uint8_t protocol, uint16_t int_port,
+		     const struct in6_addr *internal)
+{
+	struct in_addr host = addr_to_v4(internal);
+	uint64_t began, now = clock_ms();
+	long port;
+
+	if (firewall_claims(c->fw, protocol, int_port, host, NULL) > 0)
+		return int_port;
+	/* Only what somebody else has can have moved them. */
+	if (addr_is_none(&c->flows.wan4) || pace_wait(&c->pace, now) ||
+	    firewall_free(c->fw, protocol, int_port) != 0)
+		return 0;
+	began = cpu_us();
+	port = conntrack_port(c->ct, protocol, host, int_port,
+			      addr_to_v4(&c->flows.wan4));
+	pace_done(&c->pace, clock_ms(), cpu_us() - began);
+	return port > 0 ? (uint16_t)port : 0;
+}
+
+struct claims {
+	struct firewall_claim *one;
+	size_t n;
+	size_t room;
+};
+
+static void note_claim(void *arg, uint8_t protocol, uint16_t port,
+		       struct in_addr internal)
+{
+	struct claims *cs = arg;
+
+	if (port < CLAIMS_FIRST)
+		return;
+	if (cs->n == cs->room) {
+		size_t room = cs->room ? cs->room * 2 : 256;
+		struct firewall_claim *more = reallocarray(cs->one, room, sizeof(*more));
+
+		if (!more)
+			return;
+		cs->one = more;
+		cs->room = room;
+	}
+	cs->one[cs->n++] = (struct firewall_claim){protocol, port, internal};
+}
+
+void cut_claims_again(struct cut *c)
+{
+	struct claims cs = {0};
+	uint64_t began = cpu_us();
+	int err;
+
+	if (addr_is_none(&c->flows.wan4))
+		return;
+	err = conntrack_claims(c->ct, addr_to_v4(&c->flows.wan4), note_claim, &cs);
+	if (!err)
+		err = firewall_claims_again(c->fw, cs.one, cs.n);
+	if (err) {
+		errno = -err;
+		log_warn("who uses which port could not be restored: %m");
+	}
+	log_debug("%zu claims restored", cs.n);
+	free(cs.one);
+	pace_done(&c->pace, clock_ms(), cpu_us() - began);
+}
+
+int cut_new(struct event_base *base, struct firewall *fw, const struct ledger *ledger,
+	    struct cut **out)
+{
+	struct cut *c = calloc(1, sizeof(*c));
+	int err;
+
+	if (!c)
+		return -ENOMEM;
+	c->fw = fw;
+	c->ledger = ledger;
+	c->pace = (struct pace){.burst = UINT32_MAX, .share = CUT_SHARE};
+	err = conntrack_open(&c->ct);
+	c->due = event_new(base, -1, 0, cut_due, c);
+	if (err || !c->due) {
+		cut_free(c);
+		return err ? err : -ENOMEM;
+	}
+	*out = c;
+	return 0;
+}
+
+void cut_free(struct cut *c)
+{
+	if (!c)
+		return;
+	if (c->due)
+		event_free(c->due);
+	conntrack_close(c->ct);
+	flows_fini(&c->flows);
+	free(c);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kernel's connection tracking (ctnetlink): finds flows and ends them. Each question walks
+ * the kernel's whole table, about 30 ms at 100,000 entries: who asks has to be sparing. Knows
+ * no policy; flows.h judges.
+ */
+#pragma once
+
+#include "firewall/flows.h"
+
+struct conntrack;
+struct firewall;
+
+/* -EPERM, -EPROTONOSUPPORT: no ctnetlink in this kernel; else -errno. */
+int conntrack_open(struct conntrack **out);
+void conntrack_close(struct conntrack *ct); /* NULL is fine */
+
+/* Ends the flows that have to go. How many, or -errno. */
+long conntrack_cut(struct conntrack *ct, const struct flows *f);
+
+/* The external port from which flows of that inside host and port leave towards anybody by the
+ * WAN's address; 0: there are none. Or -errno. */
+long conntrack_port(struct conntrack *ct, uint8_t protocol, struct in_addr internal,
+		    uint16_t int_port, struct in_addr wan4);
+
+/* Calls `each` for the flows that leave by that WAN address with the source port of the host
+ * itself: those by which hosts have claimed it. */
+int conntrack_claims(struct conntrack *ct, struct in_addr wan4,
+		     void (*each)(void *arg, uint8_t protocol, uint16_t port,
+				  struct in_addr internal),
+		     void *arg);
+
+/* One message of a dump. false: no TCP or UDP flow, or not whole. */
+bool conntrack_read(const void *nlh, struct flow *out);

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "firewall/flows.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IPV4_BITS 96 /* of an IPv4 address in 128 */
+
+void flows_fini(struct flows *f)
+{
+	free(f->port);
+	free(f->lease);
+	memset(f, 0, sizeof(*f));
+}
+
+void flows_reset(struct flows *f)
+{
+	f->n_ports = f->n_leases = 0;
+	memset(&f->tcp, 0, sizeof(f->tcp));
+	memset(&f->udp, 0, sizeof(f->udp));
+	f->pinholes = f->contested = false;
+	f->former = (struct in6_addr)IN6ADDR_ANY_INIT;
+}
+
+static int grow(void **buf, size_t n, size_t *room, size_t size)
+{
+	size_t want = *room ? *room * 2 : 64;
+	void *p;
+
+	if (n < *room)
+		return 0;
+	p = reallocarray(*buf, want, size);
+	if (!p)
+		return -ENOMEM;
+	*buf = p;
+	*room = want;
+	return 0;
+}
+
+static const struct portset *ports_of(const struct flows *f, uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP ? &f->tcp : &f->udp;
+}
+
+int flows_add(struct flows *f, const struct flow_port *p)
+{
+	void *ports = f->port;
+	int err = grow(&ports, f->n_ports, &f->port_room, sizeof(*f->port));
+
+	f->port = ports;
+	if (err)
+		return err;
+	f->port[f->n_ports++] = *p;
+	portset_add(p->protocol == IPPROTO_TCP ? &f->tcp : &f->udp, p->ext_port,
+		    p->ext_port);
+	f->pinholes = f->pinholes || !addr_is_v4(&p->internal);
+	f->contested = f->contested || p->contested;
+	return 0;
+}
+
+/* ---- Steps ---- */
+
+static struct flow_port port_of(const struct lease *l)
+{
+	return (struct flow_port){.protocol = l->protocol,
+				  .ext_port = l->ext_port,
+				  .int_port = l->int_port,
+				  .internal = l->internal};
+}
+
+static bool same_filters(const struct lease *a, const struct lease *b)
+{
+	return a->n_filters == b->n_filters &&
+	       (!a->n_filters ||
+		!memcmp(a->filters, b->filters, a->n_filters * sizeof(*a->filters)));
+}
+
+/* Does it let the same flows in, to the same place? */
+static bool same_way(const struct lease *a, const struct lease *b)
+{
+	return a->enabled == b->enabled && a->int_port == b->int_port &&
+	       addr_equal(&a->internal, &b->internal) && same_filters(a, b);
+}
+
+int flows_step(struct flows *f, const struct lease_change *step, bool contested)
+{
+	struct flow_port p;
+	int err = 0;
+
+	if (step->had && step->has && same_way(&step->before, &step->after))
+		return 0;
+	if (step->had) {
+		p = port_of(&step->before);
+		err = flows_add(f, &p);
+	}
+	if (!err && step->has && step->after.enabled) {
+		p = port_of(&step->after);
+		p.fresh = true;
+		p.contested = contested && !lease_is_pinhole(&step->after);
+		err = flows_add(f, &p);
+	}
+	return err;
+}
+
+/* ---- The leases of those ports ---- */
+
+bool flows_wants(const struct flows *f, const struct lease *l)
+{
+	return l->enabled && portset_has(ports_of(f, l->protocol), l->ext_port);
+}
+
+int flows_lease(struct flows *f, const struct lease *l)
+{
+	void *leases = f->lease;
+	int err = grow(&leases, f->n_leases, &f->lease_room, sizeof(*f->lease));
+
+	f->lease = leases;
+	if (!err)
+		f->lease[f->n_leases++] = *l;
+	return err;
+}
+
+static int by_place(uint8_t protocol_a, uint16_t port_a, uint8_t protocol_b,
+		    uint16_t port_b)
+{
+	return protocol_a != protocol_b ? protocol_a - protocol_b : port_a - port_b;
+}
+
+static int by_port(const void *x, const void *y)
+{
+	const struct flow_port *a = x, *b = y;
+
+	return by_place(a->protocol, a->ext_port, b->protocol, b->ext_port);
+}
+
+static int by_lease(const void *x, const void *y)
+{
+	const struct lease *a = x, *b = y;
+
+	return by_place(a->protocol, a->ext_port, b->protocol, b->ext_port);
+}
+
+void flows_sort(struct flows *f)
+{
+	if (f->n_ports)
+		qsort(f->port, f->n_ports, sizeof(*f->port), by_port);
+	if (f->n_leases)
+		qsort(f->lease, f->n_leases, sizeof(*f->lease), by_lease);
+}
+
+static const struct lease *first_lease(const struct flows *f, uint8_t protocol,
+				       uint16_t port)
+{
+	size_t low = 0, high = f->n_leases;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		const struct lease *l = &f->lease[mid];
+
+		if (by_place(l->protocol, l->ext_port, protocol, port) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return f->lease + low;
+}
+
+static const struct flow_port *first_port(const struct flows *f, uint8_t protocol,
+					  uint16_t port)
+{
+	size_t low = 0, high = f->n_ports;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		const struct flow_port *p = &f->port[mid];
+
+		if (by_place(p->protocol, p->ext_port, protocol, port) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return f->port + low;
+}
+
+/* ---- Judging ---- */
+
+/* Everybody's IPv4 address is written with any length up to 96. */
+static bool prefix_lets(const struct in6_addr *addr, uint8_t len,
+			const struct in6_addr *remote)
+{
+	struct prefix p = {.addr = *addr, .len = len};
+
+	return !len || (addr_is_v4(remote) && len <= IPV4_BITS) || prefix_has(&p, remote);
+}
+
+static bool lets_in(const struct lease *l, const struct flow_end *e)
+{
+	if (!prefix_lets(&l->remote, l->remote_len, &e->src) ||
+	    (l->remote_port && l->remote_port != e->sport))
+		return false;
+	for (size_t i = 0; i < l->n_filters; i++)
+		if (prefix_lets(&l->filters[i].addr, l->filters[i].len, &e->src) &&
+		    (!l->filters[i].port || l->filters[i].port == e->sport))
+			return true;
+	return !l->n_filters;
+}
+
+static bool is_restricted(const struct lease *l)
+{
+	return l->remote_len || l->remote_port || l->n_filters;
+}
+
+/* Where the leases lead what comes like that; the more special one first, as in the rules.
+ * NULL: nowhere. */
+static const struct lease *leads(const struct flows *f, uint8_t protocol,
+				 const struct flow_end *e)
+{
+	const struct lease *l = first_lease(f, protocol, e->dport), *found = NULL;
+	bool v4 = addr_is_v4(&e->dst);
+
+	for (; l < f->lease + f->n_leases && l->protocol == protocol &&
+	       l->ext_port == e->dport;
+	     l++) {
+		if (lease_is_pinhole(l) == v4 ||
+		    (!v4 && !addr_equal(&l->internal, &e->dst)))
+			continue;
+		if (lets_in(l, e) && (!found || is_restricted(l)))
+			found = l;
+	}
+	return found;
+}
+
+/* Did a lease that was there lead to that place? */
+static bool led_to(const struct flows *f, uint8_t protocol, uint16_t ext_port,
+		   const struct in6_addr *internal, uint16_t int_port)
+{
+	const struct flow_port *p = first_port(f, protocol, ext_port);
+
+	for (; p < f->port + f->n_ports && p->protocol == protocol &&
+	       p->ext_port == ext_port;
+	     p++)
+		if (p->int_port == int_port && addr_equal(&p->internal, internal))
+			return true;
+	return false;
+}
+
+static bool inbound_must_go(const struct flows *f, const struct flow *flow)
+{
+	const struct lease *l = leads(f, flow->protocol, &flow->original);
+
+	if (l) /* also one without NAT, that ended at the router: it is in the way */
+		return !addr_equal(&l->internal, &flow->reply.src) ||
+		       l->int_port != flow->reply.sport;
+	/* What never went by a lease is none of our business. */
+	return flow->dnat && led_to(f, flow->protocol, flow->original.dport,
+				    &flow->reply.src, flow->reply.sport);
+}
+
+/* A flow of another host sits on the external port of a new lease. */
+static bool outbound_must_go(const struct flows *f, const struct flow *flow)
+{
+	const struct flow_port *p = first_port(f, flow->protocol, flow->reply.dport);
+	bool contested = false;
+
+	for (; p < f->port + f->n_ports && p->protocol == flow->protocol &&
+	       p->ext_port == flow->reply.dport;
+	     p++) {
+		if (!p->fresh || !p->contested)
+			continue;
+		if (addr_equal(&p->internal, &flow->original.src))
+			return false;
+		contested = true;
+	}
+	return contested;
+}
+
+static bool at_wan(const struct flows *f, const struct in6_addr *a)
+{
+	return !addr_is_none(&f->wan4) && addr_equal(a, &f->wan4);
+}
+
+bool flows_must_go(const struct flows *f, const struct flow *flow)
+{
+	const struct portset *ports = ports_of(f, flow->protocol);
+	const struct flow_end *o = &flow->original, *r = &flow->reply;
+
+	if (flow->protocol != IPPROTO_TCP && flow->protocol != IPPROTO_UDP)
+		return false;
+	if (!addr_is_v4(&o->dst)) /* a pinhole's */
+		return portset_has(ports, o->dport) && !leads(f, flow->protocol, o) &&
+		       led_to(f, flow->protocol, o->dport, &o->dst, o->dport);
+	if (flow->dnat && !addr_is_none(&f->former) && addr_equal(&o->dst, &f->former))
+		return true;
+	if (at_wan(f, &o->dst) && portset_has(ports, o->dport) &&
+	    inbound_must_go(f, flow))
+		return true;
+	return f->contested && flow->snat && at_wan(f, &r->dst) &&
+	       portset_has(ports, r->dport) && outbound_must_go(f, flow);
+}

@@ -1,23 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """UPnP as the programs people have ask for it: each is judged by what it says itself and by the
 packets that arrive. Those that come from npm, and qbittorrent-nox, run in check-full only."""
-import contextlib
-import json
-
 import pytest
 
 import clients
 import net
+import page
 import upnp
 
 FULL = pytest.mark.full
-
-
-@contextlib.contextmanager
-def behind(host, port):
-    """The socket of a program that listens where the port leads to."""
-    with host.udp(port, host.addr) as s:
-        yield s
 
 
 def connects(lab, port):
@@ -100,7 +91,7 @@ def test_the_order_of_xbox_and_windows(lab, gw, protocol, number):
     assert status == 200 and f"<NewInternalClient>{net.CONSOLE}<" in body
     assert "<NewLeaseDuration>0<" in body
     if protocol == "UDP":
-        with behind(lab.console, number) as s:
+        with lab.console.udp(number, lab.console.addr) as s:
             assert net.arrives(lab.inet, s, number)
             assert net.source_seen(s, lab.inet)[:2] == (net.WAN, number)
     else:
@@ -120,40 +111,24 @@ def test_a_second_xbox_gets_the_next_port(lab, gw):
     assert fault.value.code == 718
     second.add("UDP", 3076, 3074, lease=0)
     for host, outside in ((lab.console, 3074), (lab.console2, 3076)):
-        with behind(host, 3074) as s:
+        with host.udp(3074, host.addr) as s:
             assert net.arrives(lab.inet, s, outside)
             assert net.source_seen(s, lab.inet)[:2] == (net.WAN, outside)
 
 
-MINIUPNPC = r"""
-import json, miniupnpc, sys
-port, address = int(sys.argv[1]), sys.argv[2]
-u = miniupnpc.UPnP(multicastif=address, discoverdelay=500)
-found = u.discover()
-u.selectigd()
-said = {"found": found, "lan": u.lanaddr, "wan": u.externalipaddress(), "status": u.statusinfo()[0],
-        "type": u.connectiontype()}
-said["add"] = u.addportmapping(port, "UDP", address, port, "python", "", 600)
-said["specific"] = u.getspecificportmapping(port, "UDP")
-said["generic"] = u.getgenericportmapping(0)
-print(json.dumps(said), flush=True)
-sys.stdin.readline()
-print(json.dumps({"delete": u.deleteportmapping(port, "UDP"),
-                  "specific": u.getspecificportmapping(port, "UDP")}), flush=True)
-"""
-
-
-def test_python3_miniupnpc(lab, gw, port):
-    """W1-W4: the three gates, a mapping, both ways to read it, its end"""
-    p = port()
-    done = lab.console.run("/usr/bin/python3", "-c", MINIUPNPC, str(p), net.CONSOLE, input="\n",
-                           check=True)
-    before, after = map(json.loads, done.stdout.splitlines())
-    assert before["found"] >= 1 and before["lan"] == net.CONSOLE and before["wan"] == net.WAN
-    assert before["status"] == "Connected" and before["type"] == "IP_Routed"
-    assert before["add"] is True and before["specific"][:2] == [net.CONSOLE, p]
-    assert before["generic"][:3] == [p, "UDP", [net.CONSOLE, p]]
-    assert after == {"delete": True, "specific": None}
+def test_upnpc_redirects_and_finds_the_page(lab, gw, port):
+    """-r, for the host that asks, and -P: the address is that of the status page"""
+    a, b = port(), port()
+    done = clients.upnpc(lab.console, "-r", a, "udp", b, "tcp")
+    assert f"external {net.WAN}:{a} UDP is redirected to internal {net.CONSOLE}:{a}" in done.stdout
+    assert f"external {net.WAN}:{b} TCP is redirected to internal {net.CONSOLE}:{b}" in done.stdout
+    with lab.console.udp(a, lab.console.addr) as s:
+        assert net.arrives(lab.inet, s, a)
+    with lab.console.listen(b, net.CONSOLE):
+        assert connects(lab, b)
+    done = clients.upnpc(lab.console, "-P")
+    assert page.URL in done.stdout
+    assert page.get(lab.console).rows
 
 
 def test_transmission_is_reached(lab, gw, port):
@@ -194,7 +169,7 @@ def test_nat_upnp_maps_and_unmaps(lab, gw, port):
     mapping, = said["mappings"]
     assert mapping["public"]["port"] == p and mapping["local"] and mapping["protocol"] == "udp"
     assert mapping["private"] == {"host": net.CONSOLE, "port": p}
-    with behind(lab.console, p) as s:
+    with lab.console.udp(p, lab.console.addr) as s:
         assert net.arrives(lab.inet, s, p)
         assert clients.node(lab.console, "nat-upnp.js", "unmap", str(p))["mappings"] == []
         assert not net.arrives(lab.inet, s, p, timeout=0.5)
@@ -210,5 +185,5 @@ def test_nat_port_mapper_maps(lab, gw, port):
     assert said["address"] == said["mapping"]["externalHost"] == net.WAN
     outside = said["mapping"]["externalPort"]
     assert outside != p and gw.lease("udp", outside)["internal_port"] == p
-    with behind(lab.console, p) as s:
+    with lab.console.udp(p, lab.console.addr) as s:
         assert net.arrives(lab.inet, s, outside)

@@ -48,6 +48,7 @@ struct parent {
 	struct child worker[2][LEASE_LANS_MAX]; /* pcp, igd */
 	int core_channel;                       /* -1: none */
 	bool served;                            /* the core has been serving once */
+	bool told;                              /* systemd was told so, of this core */
 	bool stopping;
 	int status;
 };
@@ -156,6 +157,7 @@ static void core_died(struct parent *p, int status, uint64_t now)
 {
 	close(p->core_channel);
 	p->core_channel = -1;
+	p->told = false;
 	for (int kind = 0; kind < 2; kind++) {
 		for (int lan = 0; lan < LEASE_LANS_MAX; lan++) {
 			struct child *c = &p->worker[kind][lan];
@@ -249,7 +251,9 @@ static void parent_serving(struct parent *p)
 		sysctl_set(p->spawn->options->runtime_dir, c->wan);
 	else
 		sysctl_restore(p->spawn->options->runtime_dir);
-	notify("READY=1\nSTATUS=serving");
+	if (!p->told)
+		notify("READY=1\nSTATUS=serving");
+	p->told = true;
 }
 
 static void config_tell(struct parent *p, uint8_t op, int fd)

@@ -210,6 +210,14 @@ static void log_extack(const struct nlmsghdr *nlh, int err)
 		mnl_attr_parse(nlh, sizeof(struct nlmsgerr), log_words, &err);
 }
 
+#define ERRNO_MAX 4095 /* the kernel's */
+
+/* What an NLMSG_ERROR says: 0 or a negative errno, whatever else stands there. */
+static int error_of(const struct nlmsgerr *e)
+{
+	return e->error > 0 || e->error < -ERRNO_MAX ? -EBADMSG : e->error;
+}
+
 struct outcome {
 	uint32_t first; /* seq of the batch's beginning */
 	size_t n;
@@ -224,20 +232,22 @@ static void read_answer(struct outcome *o, const struct nlmsghdr *nlh)
 {
 	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
 	uint32_t index = nlh->nlmsg_seq - o->first;
+	int err;
 
 	if (nlh->nlmsg_type != NLMSG_ERROR || nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*e)) ||
 	    index > o->n + 1)
 		return; /* left over from an earlier one */
-	if (e->error)
-		log_extack(nlh, e->error);
-	if (e->error && index >= 1 && index <= o->n) {
+	err = error_of(e);
+	if (err)
+		log_extack(nlh, err);
+	if (err && index >= 1 && index <= o->n) {
 		o->failed++;
 		if (o->error)
-			o->error(o->arg, index - 1, e->error);
+			o->error(o->arg, index - 1, err);
 		else if (!o->err)
-			o->err = e->error;
-	} else if (e->error) {
-		o->err = e->error;
+			o->err = err;
+	} else if (err) {
+		o->err = err;
 	} else if (index == o->n) {
 		o->acked = true;
 	}
@@ -331,7 +341,8 @@ static int answer_message(struct answer *a, const struct nlmsghdr *nlh)
 	if (nlh->nlmsg_type == NLMSG_ERROR) {
 		if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*e)))
 			return -EBADMSG;
-		return e->error ? e->error : 1;
+		err = error_of(e);
+		return err ? err : 1;
 	}
 	if (nlh->nlmsg_type == NLMSG_DONE)
 		return 1;

@@ -248,6 +248,18 @@ static void an_error_without_its_number_is_refused(void **state)
 	assert_int_equal(ask(g, buf, put_error(buf, 0, g->nl.seq, -EPERM)), -EPERM);
 }
 
+static const int no_errno[] = {1, 2, INT32_MAX, -4096, INT32_MIN};
+
+static void an_error_that_is_none_is_refused(void **state)
+{
+	struct rig *g = *state;
+	uint8_t buf[256];
+
+	for (size_t i = 0; i < sizeof(no_errno) / sizeof(*no_errno); i++)
+		assert_int_equal(ask(g, buf, put_error(buf, 0, g->nl.seq, no_errno[i])),
+				 -EBADMSG);
+}
+
 /* Transactions */
 
 static void note_refused(void *arg, size_t index, int err)
@@ -283,6 +295,14 @@ static void a_commit_is_done_when_the_kernel_says_so(void **state)
 			 -ECANCELED);
 	assert_int_equal(g->says, -EEXIST);
 	assert_int_equal(commit(g, buf, put_error(buf, 0, g->nl.seq, -EPERM)), -EPERM);
+	for (size_t i = 0; i < sizeof(no_errno) / sizeof(*no_errno); i++) {
+		size_t len = put_error(buf, 0, g->nl.seq, no_errno[i]);
+
+		assert_int_equal(commit(g, buf, len), -EBADMSG);
+		len = put_error(buf, 0, g->nl.seq + 1, no_errno[i]);
+		assert_int_equal(commit(g, buf, len), -ECANCELED);
+		assert_int_equal(g->says, -EBADMSG);
+	}
 }
 
 static void an_acknowledgement_that_lies_is_none(void **state)
@@ -320,6 +340,8 @@ int main(void)
 						rig_down),
 		cmocka_unit_test_setup_teardown(an_error_without_its_number_is_refused,
 						rig_up, rig_down),
+		cmocka_unit_test_setup_teardown(an_error_that_is_none_is_refused, rig_up,
+						rig_down),
 		cmocka_unit_test_setup_teardown(a_commit_is_done_when_the_kernel_says_so,
 						rig_up, rig_down),
 		cmocka_unit_test_setup_teardown(an_acknowledgement_that_lies_is_none,

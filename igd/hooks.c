@@ -15,6 +15,7 @@
 
 #include "base/addr.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "igd/rate.h"
 #include "igd/ssdp.h"
 
@@ -25,6 +26,8 @@
 #define HOOKS_TTL 4    /* of NOTIFYs, UDA 1.0 section 1.2.2 */
 #define SEARCHES_PER_SECOND 20
 #define SEARCHES_BURST 40
+#define SEARCHES_ALL_PER_SECOND 500 /* of all hosts: libupnp queues 100 and drops aloud */
+#define SEARCHES_ALL_BURST 50
 
 /* What libupnp reads when there is nothing for it after all: a search for nobody. Its own
  * readers take an error for the end of the socket. */
@@ -65,6 +68,7 @@ static struct {
 	atomic_uint asked; /* the latest of those */
 	atomic_uint answered;
 	struct rate searches; /* the reading thread's, too */
+	struct rate all;
 } hooks = {.v4 = {.fd = -1}, .v6 = {{.fd = -1}, {.fd = -1}}, .probe = -1};
 
 /* dlsym() gives objects, the standard knows no way from them to functions but this. */
@@ -97,6 +101,7 @@ int hooks_init(const struct hooks_config *config)
 
 	hooks.config = *config;
 	rate_init(&hooks.searches, SEARCHES_PER_SECOND, SEARCHES_BURST);
+	rate_init(&hooks.all, SEARCHES_ALL_PER_SECOND, SEARCHES_ALL_BURST);
 	hooks.probe = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	return err || hooks.probe >= 0 ? err : -errno;
 }
@@ -276,6 +281,8 @@ static bool hooks_search(struct hooks_source *src)
 		    !rate_take(&hooks.searches, &addr, clock_ms()))
 			continue;
 		src->len = ssdp_canonical(hooks.config.description, target, src->search);
+		if (src->len && !rate_take(&hooks.all, &in6addr_any, clock_ms()))
+			src->len = 0;
 		src->from = from;
 	}
 	return src->len > 0;
@@ -391,8 +398,8 @@ ssize_t hook_recvfrom(int fd, void *buf, size_t size, int flags, struct sockaddr
 	return (ssize_t)len;
 }
 
-/* Where SSDP's group is on this LAN. Returns the length. */
-static socklen_t hooks_group(bool v6, struct sockaddr_storage *out)
+/* SSDP's port at an address, which may be "::" or "0.0.0.0". Returns the length. */
+static socklen_t hooks_ssdp_name(const char *addr, bool v6, struct sockaddr_storage *out)
 {
 	struct sockaddr_in to4 = {.sin_family = AF_INET,
 				  .sin_port = htons(HOOKS_SSDP_PORT)};
@@ -400,13 +407,18 @@ static socklen_t hooks_group(bool v6, struct sockaddr_storage *out)
 				   .sin6_port = htons(HOOKS_SSDP_PORT),
 				   .sin6_scope_id = hooks.config.ifindex};
 
-	inet_pton(AF_INET, SSDP_GROUP, &to4.sin_addr);
-	inet_pton(AF_INET6, SSDP_GROUP6, &to6.sin6_addr);
+	inet_pton(v6 ? AF_INET6 : AF_INET, addr,
+		  v6 ? (void *)&to6.sin6_addr : (void *)&to4.sin_addr);
 	if (v6)
 		memcpy(out, &to6, sizeof(to6));
 	else
 		memcpy(out, &to4, sizeof(to4));
 	return v6 ? sizeof(to6) : sizeof(to4);
+}
+
+static socklen_t hooks_group(bool v6, struct sockaddr_storage *out)
+{
+	return hooks_ssdp_name(v6 ? SSDP_GROUP6 : SSDP_GROUP, v6, out);
 }
 
 /* Does this answer leave? */
@@ -429,8 +441,28 @@ static bool hooks_is_group(const struct sockaddr *to)
 				 : IN6_IS_ADDR_MULTICAST(&addr);
 }
 
-/* Answers and NOTIFYs leave by the socket that is bound to the LAN and to port 1900, which
- * is where clients expect them from (row U7); nothing goes elsewhere. */
+/* Makes libupnp's socket of this answer one that speaks from port 1900 on the LAN, to that
+ * host alone: connected, it takes no search away from the socket that reads them. */
+static int hooks_answer_by(int fd, const struct sockaddr *to, socklen_t to_len)
+{
+	bool v6 = to->sa_family == AF_INET6;
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+	const int on = 1;
+
+	if (getpeername(fd, (struct sockaddr *)&name, &len) == 0)
+		return 0;
+	len = hooks_ssdp_name(v6 ? "::" : "0.0.0.0", v6, &name);
+	if (hooks_to_device(fd, hooks.config.ifname) ||
+	    real_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+	    real_bind(fd, (struct sockaddr *)&name, len) || connect(fd, to, to_len))
+		return -1;
+	return 0;
+}
+
+/* NOTIFYs leave by the socket that is bound to the LAN and to port 1900, which is where
+ * clients expect them from (row U7), answers by one of their own: what waits for a host that
+ * is not there would fill the one, and hold up the others. Nothing goes elsewhere. */
 ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags,
 		    const struct sockaddr *to, socklen_t to_len)
 {
@@ -450,12 +482,16 @@ ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags,
 	if (hooks_is_group(to)) {
 		to_len = hooks_group(v6, &group);
 		to = (const struct sockaddr *)&group;
-	} else if (!hooks_may_answer(to, buf, len)) {
+	} else if (!hooks_may_answer(to, buf, len) || hooks_answer_by(fd, to, to_len)) {
 		return (ssize_t)len;
+	} else {
+		ssdp = fd;
+		to = NULL;
+		to_len = 0;
 	}
 	n = ssdp_reword(buf, len, v6, ours);
-	if (n && real_sendto(ssdp, ours, n, flags, to, to_len) < 0)
-		return -1;
+	if (n && real_sendto(ssdp, ours, n, flags | MSG_DONTWAIT, to, to_len) < 0)
+		log_debug("not sent: %m");
 	return (ssize_t)len;
 }
 

@@ -191,6 +191,14 @@ def _read(path):
         return f.read()
 
 
+def udp_packet(src, sport, dst, dport, payload):
+    """With its IPv4 header, for a raw socket."""
+    udp = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0)
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28 + len(payload), 0, 0, 64, 17, 0,
+                       socket.inet_aton(src), socket.inet_aton(dst))
+    return head + udp + payload
+
+
 class Host:
     """One machine of the lab."""
 
@@ -294,11 +302,8 @@ class Host:
 
     def send_raw(self, src, sport, dst, dport, payload):
         """A UDP datagram with any source address."""
-        udp = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0)
-        head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28 + len(payload), 0, 0, 64, 17, 0,
-                           socket.inet_aton(src), socket.inet_aton(dst))
         with self.socket(kind=socket.SOCK_RAW, proto=socket.IPPROTO_RAW) as s:
-            s.sendto(head + udp + payload, (dst, 0))
+            s.sendto(udp_packet(src, sport, dst, dport, payload), (dst, 0))
 
 
 class Packet:

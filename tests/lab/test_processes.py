@@ -134,13 +134,22 @@ while True:
 """
 
 
+def threads(pid):
+    return os.listdir(f"/proc/{pid}/task")
+
+
+def stopped(task):
+    return gateway.proc_status(task)["State"][0] in "Tt"
+
+
 def hangs(host, pid):
     """Holds all threads of a process but its first one."""
-    threads = [t for t in os.listdir(f"/proc/{pid}/task") if int(t) != pid]
-    assert threads
-    holder = host.start(sys.executable, "-c", HOLD, *threads)
+    others = [t for t in threads(pid) if int(t) != pid]
+    assert others
+    holder = host.start(sys.executable, "-c", HOLD, *others)
     net.wait_for(lambda: "held" in holder.output() or not holder.running(), 5, "the threads")
     assert holder.running(), holder.errors()
+    net.wait_for(lambda: all(stopped(f"{pid}/task/{t}") for t in others), 2, "them to stop")
 
 
 @pytest.mark.seconds(90)
@@ -151,6 +160,8 @@ def test_an_igd_worker_that_hangs_is_replaced(lab, gw, what):
     others = {p["pid"] for p in gw.processes()} - {old}
     if what == "the worker":
         gateway.kill(old, signal.SIGSTOP)
+        net.wait_for(lambda: all(stopped(f"{old}/task/{t}") for t in threads(old)), 2,
+                     "all its threads to stop")
     else:
         hangs(lab.gw, old)
         assert upnp.Igd(lab.console).call("GetExternalIPAddress")

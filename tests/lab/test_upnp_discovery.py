@@ -145,6 +145,26 @@ def test_a_host_that_asks_without_end_is_answered_20_times_a_second(lab, gw):
     assert 20 <= answers <= 80
 
 
+def test_searches_of_hosts_that_are_not_there_leave_no_trace(lab, gw):
+    """Thousands, with the source addresses of 150 others, none of whom answers an ARP request:
+    afterwards another host is answered as ever"""
+    worker = gw.process_id("igd", "br-lan")
+    search = upnp.search_text("ssdp:all")
+    packets = [net.udp_packet(f"192.168.77.{n}", 40000, net.LAN, 1900, search)
+               for n in range(100, 250)]
+    with lab.console.socket(kind=socket.SOCK_RAW, proto=socket.IPPROTO_RAW) as s:
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            for packet in packets:
+                s.sendto(packet, (net.LAN, 0))
+    net.wait_for(lambda: upnp.search(lab.console2, IGD1, enough=1, window=0.3), 2,
+                 "an answer after the flood")
+    for _ in range(5):
+        assert upnp.search(lab.console2, IGD1, enough=1)[0].seconds < 0.25
+    assert gw.process_id("igd", "br-lan") == worker
+    assert "jobs" not in gw.log()  # libupnp says so, without end, of what it throws away
+
+
 # Announcements
 
 

@@ -51,10 +51,23 @@ const verbs = {
     return path;
   },
 };
+
+// A page that just loads itself anew has nobody to ask.
+const answer = async (verb, args) => {
+  for (;;) {
+    try {
+      return await verbs[verb](...args);
+    } catch (e) {
+      if (!e.message.includes("context was destroyed")) throw e;
+      await page.waitForLoadState();
+    }
+  }
+};
+
 console.log(JSON.stringify("open"));
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const [verb, ...args] = line.split(" ");
   if (verb === "end") break;
-  console.log(JSON.stringify(await verbs[verb](...args)));
+  console.log(JSON.stringify(await answer(verb, args)));
 }
 await browser.close();

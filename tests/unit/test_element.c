@@ -298,6 +298,44 @@ static void pinholes_come_back(void **state)
 	l.remote_len = 1;
 	memset(&l.remote, 0, sizeof(l.remote));
 	assert_same(&l);
+	l.remote_port = 5000;
+	assert_same(&l);
+	l.remote_len = 0; /* from anybody's port */
+	assert_int_equal(element_key(&l, &key), 0);
+	assert_int_equal(key.map, ELEMENT_PIN6_FROM);
+	assert_same(&l);
+	l.number = 65535;
+	assert_same(&l);
+	l = pinhole();
+	l.number = 1;
+	assert_same(&l);
+	l.has_nonce = true;
+	memset(l.nonce, 0xee, sizeof(l.nonce));
+	memset(l.description, 'd', LEASE_DESCRIPTION_MAX);
+	assert_same(&l);
+}
+
+static void a_number_is_a_pinholes_and_not_0(void **state)
+{
+	uint8_t userdata[ELEMENT_USERDATA_MAX], dest[ELEMENT_DEST];
+	struct lease l = pinhole(), like = xbox(), got;
+	struct element_key key, other;
+	size_t len;
+
+	(void)state;
+	l.number = 7;
+	assert_int_equal(element_key(&l, &key), 0);
+	assert_int_equal(element_key(&like, &other), 0);
+	element_dest(&like, dest);
+	len = element_userdata(&l, userdata);
+	assert_int_equal(element_decode(&key, NULL, userdata, len, l.kernel_ms, &got), 0);
+	assert_int_equal(element_decode(&other, dest, userdata, len, l.kernel_ms, &got),
+			 -EBADMSG);
+	userdata[len - 2] = userdata[len - 1] = 0; /* it stands last */
+	assert_int_equal(element_decode(&key, NULL, userdata, len, l.kernel_ms, &got),
+			 -EBADMSG);
+	like.remote_port = 5000; /* leases have no such remote */
+	assert_int_equal(element_key(&like, &other), -EAFNOSUPPORT);
 }
 
 /* A lease of three filters is three elements with one userdata. */
@@ -621,6 +659,7 @@ int main(void)
 		cmocka_unit_test(remotes_become_ranges_and_come_back),
 		cmocka_unit_test(families_do_not_mix),
 		cmocka_unit_test(pinholes_come_back),
+		cmocka_unit_test(a_number_is_a_pinholes_and_not_0),
 		cmocka_unit_test(filters_come_back_one_by_one),
 		cmocka_unit_test(a_filter_that_belies_its_map_is_refused),
 		cmocka_unit_test(a_pinhole_with_a_twin_is_refused),

@@ -34,6 +34,7 @@ struct stage {
 	struct lease_policy policy;
 	int parent; /* what the parent would read */
 	int worker; /* the hostile one's end, of LAN 0 */
+	int igd;    /* another one's, which speaks for UPnP */
 };
 
 static int stage_setup_worker(void *arg, enum role role, uint16_t lan,
@@ -126,13 +127,15 @@ static struct in6_addr v4(const char *text)
 	return a;
 }
 
-static void policy_lan(struct lease_policy *p, int i, const char *net, const char *own)
+static void policy_lan(struct lease_policy *p, int i, const char *net, const char *net6,
+		       const char *own)
 {
 	struct lease_lan *lan = &p->lan[i];
 
 	lan->used = true;
-	lan->n_nets = 1;
+	lan->n_nets = 2;
 	assert_int_equal(prefix_parse(net, &lan->nets[0]), 0);
+	assert_int_equal(prefix_parse(net6, &lan->nets[1]), 0);
 	lan->n_own = 1;
 	lan->own[0] = v4(own);
 }
@@ -166,7 +169,7 @@ static int stage_up(void **state)
 {
 	struct stage *s = test_calloc(1, sizeof(*s));
 	struct in6_addr wan = v4("11.0.0.1");
-	int parent[2], pair[2];
+	int parent[2], pair[2], igd[2];
 
 	s->policy = (struct lease_policy){
 		.max_leases = 1000,
@@ -178,23 +181,28 @@ static int stage_up(void **state)
 		.seed = 7,
 	};
 	portset_add(&s->policy.reserved_udp, 5351, 5351);
-	policy_lan(&s->policy, 0, "192.168.77.0/24", "192.168.77.1");
-	policy_lan(&s->policy, 1, "192.168.78.0/24", "192.168.78.1");
+	policy_lan(&s->policy, 0, "192.168.77.0/24", "2001:db8:77::/64", "192.168.77.1");
+	policy_lan(&s->policy, 1, "192.168.78.0/24", "2001:db8:78::/64", "192.168.78.1");
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, parent), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, igd), 0);
 	s->base = event_base_new();
 	assert_int_equal(event_base_priority_init(s->base, 3), 0);
 	s->parent = parent[1];
 	s->worker = pair[1];
+	s->igd = igd[1];
 	s->workers = workers_new(s->base, parent[0], &workers_ops, s);
 	s->ledger = ledger_new(s->base, &s->policy, NULL, &ledger_ops, s);
 	assert_non_null(s->ledger);
 	ledger_set_wan(s->ledger, &wan);
 	fake_firewall_refuses = 0;
 	workers_want(s->workers, ROLE_PCP, 0, true);
+	workers_want(s->workers, ROLE_IGD, 0, true);
 	workers_started(s->workers, ROLE_PCP, 0, 4711, pair[0]);
+	workers_started(s->workers, ROLE_IGD, 0, 4712, igd[0]);
 	turn(s);
 	drain(s->worker);
+	drain(s->igd);
 	drain(s->parent);
 	*state = s;
 	return 0;
@@ -209,6 +217,7 @@ static int stage_down(void **state)
 	event_base_free(s->base);
 	close(s->parent);
 	close(s->worker);
+	close(s->igd);
 	test_free(s);
 	return 0;
 }
@@ -228,30 +237,71 @@ static struct lease_request map(const char *client, uint16_t port)
 	};
 }
 
-static void send_raw(struct stage *s, uint16_t kind, uint16_t count, const void *body,
-		     size_t len)
+static void send_to(int fd, uint16_t kind, uint16_t count, const void *body, size_t len)
 {
 	struct message_head head = {.kind = kind, .count = count};
 	struct iovec iov[2] = {{&head, sizeof(head)}, {NULL, len}};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 
 	memcpy(&iov[1].iov_base, &body, sizeof(body));
-	assert_int_equal(sendmsg(s->worker, &msg, 0), sizeof(head) + len);
+	assert_int_equal(sendmsg(fd, &msg, 0), sizeof(head) + len);
+}
+
+static void send_raw(struct stage *s, uint16_t kind, uint16_t count, const void *body,
+		     size_t len)
+{
+	send_to(s->worker, kind, count, body, len);
 }
 
 /* One request and its answer; reason LEASE_REASON_END: none came. */
-static struct lease_reply ask(struct stage *s, const struct lease_request *req)
+static struct lease_reply ask_as(struct stage *s, int fd, const struct lease_request *req)
 {
 	struct {
 		struct message_head head;
 		struct lease_reply reply;
 	} got = {.reply = {.reason = LEASE_REASON_END}};
 
-	send_raw(s, RECORD_REQUEST, 1, req, sizeof(*req));
+	send_to(fd, RECORD_REQUEST, 1, req, sizeof(*req));
 	turn(s);
-	if (recv(s->worker, &got, sizeof(got), MSG_DONTWAIT) == (ssize_t)sizeof(got))
+	if (recv(fd, &got, sizeof(got), MSG_DONTWAIT) == (ssize_t)sizeof(got))
 		assert_int_equal(got.head.kind, RECORD_REPLY);
 	return got.reply;
+}
+
+static struct lease_reply ask(struct stage *s, const struct lease_request *req)
+{
+	return ask_as(s, s->worker, req);
+}
+
+/* By UPnP: from the worker that may say so, whatever the request says else. */
+static struct lease_reply ask_upnp(struct stage *s, enum lease_op op, const char *client,
+				   uint32_t number)
+{
+	struct lease_request req = {
+		.op = (uint8_t)op,
+		.by = LEASE_BY_UPNP,
+		.protocol = IPPROTO_UDP,
+		.last_port = 65535,
+		.lifetime = 600,
+		.index = number,
+		.client = v4(client),
+		.internal = v4(client),
+	};
+
+	return ask_as(s, s->igd, &req);
+}
+
+/* A lease of a host that the hostile worker has nothing to say about. */
+static void other_maps(struct stage *s, int lan, const char *host, uint16_t port)
+{
+	struct lease_request req = map(host, port);
+	size_t before = registry_count(ledger_book(s->ledger));
+
+	req.by = LEASE_BY_UPNP;
+	req.flags = LEASE_EXACT;
+	ledger_ask(s->ledger, 0, lan, &req);
+	turn(s);
+	assert_int_equal(registry_count(ledger_book(s->ledger)), before + 1);
 }
 
 static enum lease_reason reason_of(struct stage *s, const struct lease_request *req)
@@ -360,6 +410,59 @@ static void takes_and_ends_no_lease_of_another_host(void **state)
 	req = map("192.168.77.20", 3074);
 	req.op = LEASE_OP_GET_PORT;
 	assert_int_equal(reason_of(*state, &req), LEASE_OK);
+}
+
+/* A range is the client's own, and the client one of that LAN. */
+static void ends_and_reads_no_range_of_another_host(void **state)
+{
+	struct stage *s = *state;
+	const struct registry *book = ledger_book(s->ledger);
+
+	for (uint16_t port = 7100; port < 7103; port++) {
+		other_maps(s, 0, "192.168.77.20", port);
+		other_maps(s, 1, "192.168.78.40", (uint16_t)(port + 100));
+	}
+	for (int i = 0; i < 2; i++) {
+		enum lease_op op = i ? LEASE_OP_GET_NEXT : LEASE_OP_UNMAP_RANGE;
+
+		assert_int_equal(ask_upnp(s, op, "192.168.77.30", 0).reason,
+				 LEASE_NOT_FOUND);
+		assert_int_equal(ask_upnp(s, op, "192.168.78.40", 0).reason,
+				 LEASE_NOT_LAN);
+		assert_int_equal(ask_upnp(s, op, "0.0.0.0", 0).reason, LEASE_NOT_LAN);
+		assert_int_equal(ask_upnp(s, op, "192.168.77.1", 0).reason,
+				 LEASE_NOT_LAN);
+	}
+	assert_int_equal(registry_count(book), 6);
+	assert_int_equal(ask_upnp(s, LEASE_OP_UNMAP_RANGE, "192.168.77.20", 0).reason,
+			 LEASE_OK);
+	assert_int_equal(registry_count(book), 3);
+}
+
+/* Numbers can be guessed; they are no key. */
+static void touches_no_pinhole_of_another_host(void **state)
+{
+	static const enum lease_op ops[] = {LEASE_OP_PIN_RENEW, LEASE_OP_PIN_END,
+					    LEASE_OP_PIN_GET};
+	struct stage *s = *state;
+	const struct registry *book = ledger_book(s->ledger);
+	int owned = 0;
+
+	other_maps(s, 0, "2001:db8:77::20", 7100);
+	other_maps(s, 1, "2001:db8:78::40", 7100);
+	/* The book gives them out one after the other, from its seed on. */
+	for (uint32_t i = 0; i < 3 * 64; i++) {
+		enum lease_op op = ops[i % 3];
+
+		assert_int_not_equal(ask_upnp(s, op, "2001:db8:77::30", i / 3).reason,
+				     LEASE_OK);
+		assert_int_equal(ask_upnp(s, op, "2001:db8:78::40", i / 3).reason,
+				 LEASE_NOT_LAN);
+		owned += ask_upnp(s, LEASE_OP_PIN_GET, "2001:db8:77::20", i / 3).reason ==
+			 LEASE_OK;
+	}
+	assert_int_equal(owned, 3); /* its own host's was among them */
+	assert_int_equal(registry_count(book), 2);
 }
 
 static void speaks_for_no_protocol_but_its_own(void **state)
@@ -521,6 +624,8 @@ int main(void)
 		TEST(gets_no_port_of_the_router_or_of_a_static_forward),
 		TEST(goes_not_over_a_hosts_quota),
 		TEST(takes_and_ends_no_lease_of_another_host),
+		TEST(ends_and_reads_no_range_of_another_host),
+		TEST(touches_no_pinhole_of_another_host),
 		TEST(speaks_for_no_protocol_but_its_own),
 		TEST(claims_no_power_of_the_admin),
 		TEST(is_dropped_for_one_record_out_of_range),

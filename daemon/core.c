@@ -216,8 +216,9 @@ static int core_make_loop(struct core *c)
 				      core_links_readable, c);
 	c->terminate = evsignal_new(b, SIGTERM, core_terminate, c);
 	c->state_due = event_new(b, -1, 0, core_state_due, c);
+	c->judge_due = event_new(b, -1, 0, core_judge_due, c);
 	if (!c->ledger || !c->workers || !c->parent_readable || !c->links_readable ||
-	    !c->terminate || !c->state_due)
+	    !c->terminate || !c->state_due || !c->judge_due)
 		return -ENOMEM;
 	event_add(c->parent_readable, NULL);
 	event_add(c->links_readable, NULL);
@@ -297,6 +298,8 @@ void core_free(struct core *c)
 		event_free(c->terminate);
 	if (c->state_due)
 		event_free(c->state_due);
+	if (c->judge_due)
+		event_free(c->judge_due);
 	if (c->base)
 		event_base_free(c->base);
 	if (c->tcp_idle >= 0)

@@ -115,7 +115,7 @@ void core_config_wrong(struct core *c, int fd)
 }
 
 /* A LAN that is down keeps its leases, as at any other time. */
-static bool core_all_lans_there(const struct core *c)
+bool core_all_lans_there(const struct core *c)
 {
 	for (size_t i = 0; i < LEASE_LANS_MAX; i++)
 		if (c->topology.lan[i].name[0] && !c->topology.lan[i].n_addrs)

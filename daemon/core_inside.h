@@ -60,7 +60,8 @@ struct core {
 	struct event *links_readable;
 	struct event *terminate;
 	struct event *state_due;
-	int tcp_idle; /* files of the kernel's conntrack timeouts, or -1 */
+	struct event *judge_due; /* the LANs have other addresses now */
+	int tcp_idle;            /* files of the kernel's conntrack timeouts, or -1 */
 	int udp_idle;
 	pid_t parent_pid;
 	uint64_t started_ms;
@@ -91,6 +92,10 @@ void core_changed(struct core *c);
 void core_check_ready(struct core *c);
 /* Sends the workers what core_changed() gathered: the callback of its timer. */
 void core_state_due(int fd, short what, void *arg);
+/* Ends leases of hosts that are in no LAN any more: the callback of its timer. */
+void core_judge_due(int fd, short what, void *arg);
+/* Has every LAN that is wanted an address now? */
+bool core_all_lans_there(const struct core *c);
 
 /* Takes the interfaces as they are now. */
 enum core_why { CORE_START, CORE_LINKS, CORE_OTHER_CONFIG };

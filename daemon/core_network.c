@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <event2/event.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/core_inside.h"
 #include "daemon/epoch.h"
+
+#define LANS_SETTLED_S 10
 
 static bool core_is_routed(const struct core *c, const struct in6_addr *host)
 {
@@ -180,8 +183,22 @@ static void core_wan_changed(struct core *c, const struct topology *was)
 	core_set_wan(c);
 }
 
+/* A pinhole towards an address of a prefix that is gone would let a stranger in who gets that
+ * address next. */
+void core_judge_due(int fd, short what, void *arg)
+{
+	struct core *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (core_all_lans_there(c))
+		ledger_judge(c->ledger, true);
+}
+
 void core_look_around(struct core *c, enum core_why why)
 {
+	/* Addresses come and go one by one, and IPv6 ones are tried out first. */
+	static const struct timeval settled = {.tv_sec = LANS_SETTLED_S};
 	static struct topology was;
 	bool first = why == CORE_START;
 	bool lans = why != CORE_LINKS;
@@ -208,8 +225,10 @@ void core_look_around(struct core *c, enum core_why why)
 			"no interface has a private IPv4 address yet; the first one that has is "
 			"taken as the LAN");
 	core_set_lans(c);
-	if (!first)
+	if (!first) {
 		ledger_adopt_waiting(c->ledger);
+		event_add(c->judge_due, &settled);
+	}
 	for (uint16_t i = 0; i < LEASE_LANS_MAX; i++)
 		core_serve_lan(c, i, &was.lan[i], first);
 }

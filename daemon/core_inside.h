@@ -67,7 +67,9 @@ struct core {
 	uint64_t started_ms;
 	uint64_t wan_since_ms;
 	struct firewall_epoch epoch; /* RFC 6887 8.5 */
-	bool serving;                /* the parent was told */
+	struct prefix
+		lost6[LEASE_LANS_MAX]; /* the IPv6 prefix that a LAN had; /0: none */
+	bool serving;                  /* the parent was told */
 	struct core_admin admin[CONTROL_PROCESSES];
 	uint64_t checked_ms; /* when `check` was made; 0: never */
 	struct check_report check;

@@ -128,6 +128,61 @@ static void core_set_lans(struct core *c)
 	core_set_zones(c);
 }
 
+/* The i-th address as its network, if that is a global IPv6 one; else a /0. */
+static struct prefix lan_net6(const struct topology_lan *t, size_t i)
+{
+	struct prefix p = {t->addrs[i].addr, t->addrs[i].len};
+
+	if ((p.addr.s6_addr[0] & 0xe0) != 0x20 || p.len == 128)
+		return (struct prefix){0};
+	prefix_trim(&p);
+	return p;
+}
+
+static bool lan_has_net6(const struct topology_lan *t, const struct prefix *net)
+{
+	for (size_t i = 0; i < t->n_addrs; i++) {
+		struct prefix p = lan_net6(t, i);
+
+		if (p.len == net->len && addr_equal(&p.addr, &net->addr))
+			return true;
+	}
+	return false;
+}
+
+/* A prefix has gone, another of its length is there, now or a while later: hosts keep their
+ * interface identifiers. */
+static void core_follow_prefix(struct core *c, uint16_t lan,
+			       const struct topology_lan *was)
+{
+	const struct topology_lan *t = &c->topology.lan[lan];
+	struct prefix *lost = &c->lost6[lan], to = {0};
+
+	if (strcmp(was->name, t->name) != 0) {
+		lost->len = 0;
+		return;
+	}
+	for (size_t i = 0; i < was->n_addrs; i++) {
+		struct prefix p = lan_net6(was, i);
+
+		if (p.len && !lan_has_net6(t, &p))
+			*lost = p;
+	}
+	if (lost->len && lan_has_net6(t, lost))
+		lost->len = 0; /* it is back */
+	for (size_t i = 0; lost->len && i < t->n_addrs; i++) {
+		struct prefix p = lan_net6(t, i);
+
+		/* One that is new goes before one that was there already. */
+		if (p.len == lost->len && (!to.len || !lan_has_net6(was, &p)))
+			to = p;
+	}
+	if (!to.len)
+		return;
+	ledger_follow(c->ledger, lost, &to);
+	lost->len = 0;
+}
+
 /* Starts, stops or restarts what serves that LAN. */
 static void core_serve_lan(struct core *c, uint16_t i, const struct topology_lan *was,
 			   bool first)
@@ -229,6 +284,8 @@ void core_look_around(struct core *c, enum core_why why)
 		ledger_adopt_waiting(c->ledger);
 		event_add(c->judge_due, &settled);
 	}
-	for (uint16_t i = 0; i < LEASE_LANS_MAX; i++)
+	for (uint16_t i = 0; i < LEASE_LANS_MAX; i++) {
+		core_follow_prefix(c, i, &was.lan[i]);
 		core_serve_lan(c, i, &was.lan[i], first);
+	}
 }

@@ -549,6 +549,20 @@ size_t ledger_judge(struct ledger *l, bool strangers)
 	return sum;
 }
 
+void ledger_follow(struct ledger *l, const struct prefix *from, const struct prefix *to)
+{
+	char old[PREFIX_TEXT], now[PREFIX_TEXT];
+
+	ledger_commit(l);
+	if (registry_follow(l->book, from, to, LEDGER_JUDGE, &l->changes) < 0)
+		log_error("no memory to have all pinholes follow the prefix");
+	if (l->changes.n)
+		log_info("pinholes follow their hosts from %s to %s",
+			 prefix_text(from, old), prefix_text(to, now));
+	ledger_split(l, 0);
+	ledger_commit(l);
+}
+
 /* ---- Start ---- */
 
 /* Keeps one that cannot be judged yet; it runs out in the kernel by itself. */

@@ -58,6 +58,9 @@ long ledger_restore(struct ledger *l, const struct portset *tcp,
  * have ended. */
 size_t ledger_judge(struct ledger *l, bool strangers);
 
+/* The pinholes of one IPv6 prefix go to another, as registry_follow() has it. */
+void ledger_follow(struct ledger *l, const struct prefix *from, const struct prefix *to);
+
 const struct registry *ledger_book(const struct ledger *l);
 /* UPnP SystemUpdateID: grows with every change. */
 uint32_t ledger_update_id(const struct ledger *l);

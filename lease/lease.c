@@ -16,6 +16,8 @@ const char *lease_end_name(enum lease_end end)
 		return "policy";
 	case LEASE_END_GONE:
 		return "gone";
+	case LEASE_END_MOVED:
+		return "moved";
 	}
 	return "none";
 }

@@ -8,6 +8,7 @@ liblease_a_SOURCES = \
 	lease/claims.c lease/claims.h \
 	lease/deadlines.c lease/deadlines.h \
 	lease/filters.c lease/filters.h \
+	lease/follow.c \
 	lease/forward.c lease/forward.h \
 	lease/forwarded.c \
 	lease/hash.h \

@@ -130,6 +130,15 @@ int registry_judge(struct registry *r, size_t max, bool strangers,
 				   enum lease_reason reason),
 		   void *arg, struct lease_changes *out);
 
+/*
+ * A LAN has another IPv6 prefix, of the same length: its pinholes go to the same interface
+ * identifiers there, with all they have, each in an end and a grant of one `who`. Where that
+ * may not be, or another is already, they stay as they are. At most `max` pinholes; the
+ * number of steps, or -ENOMEM: what was appended holds.
+ */
+int registry_follow(struct registry *r, const struct prefix *from,
+		    const struct prefix *to, size_t max, struct lease_changes *out);
+
 /* How many leases there are; how many entries UPnP listings show: leases without those of
  * triggers, and static forwards. */
 size_t registry_count(const struct registry *r);

@@ -341,17 +341,16 @@ def test_neighbours_are_found(lab, gw):
 
 def test_pinholes(lab, gw, port):
     """IPv6: what PCP opens comes in, the neighbour's port does not, and it ends."""
-    import pcp
     p = port()
     with lab.console.udp(p, net.CONSOLE6) as s:
         assert not net.arrives(lab.inet, s, p, addr=net.CONSOLE6, timeout=0.3)
-        open_pinhole(pcp, lab.console, p, 600)
+        open_pinhole(lab.console, p, 600)
         assert net.arrives(lab.inet, s, p, addr=net.CONSOLE6)
-        open_pinhole(pcp, lab.console, p, 0)
+        open_pinhole(lab.console, p, 0)
         assert not net.arrives(lab.inet, s, p, addr=net.CONSOLE6, timeout=0.3)
 
 
-def open_pinhole(pcp, host, port, lifetime, source=net.CONSOLE6):
+def open_pinhole(host, port, lifetime, source=net.CONSOLE6):
     nonce = b"\x07" * 12
     body = nonce + struct.pack("!B3xHH", 17, port, port) + b"\0" * 16
     packet = struct.pack("!BBHI", 2, 1, 0, lifetime) + socket.inet_pton(socket.AF_INET6, source)
@@ -359,6 +358,39 @@ def open_pinhole(pcp, host, port, lifetime, source=net.CONSOLE6):
         s.sendto(packet + body, (net.LAN6, 5351))
         data = s.recv(1100)
     assert data[3] == 0, f"PCP result {data[3]}"
+
+
+@pytest.mark.parametrize("gap", [False, True], ids=["at-once", "later"])
+def test_pinholes_follow_the_prefix(lab, gw, port, gap):
+    """The provider gives another prefix: what was open to a host is open at the same interface
+    identifier there, and nowhere else."""
+    p, there = port(), "2a01:79::20"
+    open_pinhole(lab.console, p, 600)
+    old = f"address del {net.LAN6}/64 dev br-lan\n"
+    new = "address add 2a01:79::1/64 dev br-lan nodad\n"
+    lab.console.ip(f"address add {there}/64 dev eth0 nodad\n"
+                   "route replace default via 2a01:79::1\n")
+    lab.inet.ip(f"route add 2a01:79::/64 via {net.WAN6}\n")
+    try:
+        lab.gw.ip(old if gap else new)
+        if gap:
+            net.time.sleep(0.3)
+        lab.gw.ip(new if gap else old)
+        with lab.console.udp(p, there) as s, lab.console.udp(p + 1, there) as t:
+            net.wait_for(lambda: net.arrives(lab.inet, s, p, addr=there, timeout=0.1), 3,
+                         "the pinhole")
+            assert not net.arrives(lab.inet, t, p + 1, addr=there, timeout=0.3)
+        assert [l["internal_address"] for l in gw.list() if l.get("family")] == [there]
+        assert gw.lease("udp", p)["remaining_s"] > 500
+    finally:
+        lab.gw.ip(f"address add {net.LAN6}/64 dev br-lan nodad\n"
+                  "address del 2a01:79::1/64 dev br-lan\n")
+        lab.console.ip(f"address del {there}/64 dev eth0\n"
+                       f"route replace default via {net.LAN6}\n")
+        lab.inet.ip("route del 2a01:79::/64\n")
+    net.wait_for(lambda: [l["internal_address"] for l in gw.list() if l.get("family")]
+                 == [net.CONSOLE6], 3, "the way back")
+    net.wait_for(lambda: gw.processes("pcp", "br-lan"), 5, "the PCP worker")
 
 
 def test_the_filter_stays_shut(lab, gw):

@@ -51,7 +51,7 @@ tests_lab_storm_SOURCES = tests/lab/storm.c
 check_PROGRAMS += \
 	tests/unit/test_http tests/unit/test_soap tests/unit/test_ssdp \
 	tests/unit/test_description tests/unit/test_actions tests/unit/test_gena \
-	tests/unit/test_page
+	tests/unit/test_page tests/unit/test_listing
 tests_unit_test_http_SOURCES = tests/unit/test_http.c
 tests_unit_test_http_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_http_LDADD = libigd_san.a libbase_san.a $(XML2_LIBS) $(UNIT_LIBS)
@@ -67,6 +67,9 @@ tests_unit_test_description_LDADD = libigd_san.a libbase_san.a $(XML2_LIBS) $(UN
 tests_unit_test_actions_SOURCES = tests/unit/test_actions.c
 tests_unit_test_actions_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_actions_LDADD = libigd_san.a libbase_san.a $(XML2_LIBS) $(UNIT_LIBS)
+tests_unit_test_listing_SOURCES = tests/unit/test_listing.c
+tests_unit_test_listing_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_listing_LDADD = libigd_san.a libbase_san.a $(XML2_LIBS) $(UNIT_LIBS)
 tests_unit_test_gena_SOURCES = tests/unit/test_gena.c
 tests_unit_test_gena_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_gena_LDADD = libigd_san.a libbase_san.a $(XML2_LIBS) $(UNIT_LIBS)

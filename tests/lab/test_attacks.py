@@ -343,7 +343,8 @@ def test_a_name_that_leads_here_gets_nothing(lab, gw, igd, port, host):
 ELSEWHERE = [
     net.REMOTE1, net.WAN, net.LAN, net.CONSOLE2, net.GUEST, "127.0.0.1", "0.0.0.0",
     "255.255.255.255", "239.255.255.250", "192.168.77.255", "localhost", "evil.example",
-    f"{net.CONSOLE}.evil.example", f"{net.CONSOLE}@{net.REMOTE1}", f"{net.CONSOLE}:80@{net.REMOTE1}",
+    f"{net.CONSOLE}.evil.example", f"{net.CONSOLE}@{net.REMOTE1}",
+    f"{net.CONSOLE}:80@{net.REMOTE1}",
     f"{net.REMOTE1}#{net.CONSOLE}", "184549378", "0x0b000002", "013.0.0.2", "192.168.77.021",
     "[::1]", f"[::ffff:{net.CONSOLE2}]", f"{net.CONSOLE2},{net.CONSOLE}", ""]
 

@@ -191,7 +191,8 @@ def test_a_client_that_reads_slowly_gets_all_of_it(lab, gw):
 
 def test_what_no_request_is(lab):
     """U18: refused, and the reason arrives though more was sent than read"""
-    for text, status in ((b"\r\n\r\n", 400), (b"GET\r\n\r\n", 400), (b"\0" * 100 + b"\r\n\r\n", 400),
+    for text, status in ((b"\r\n\r\n", 400), (b"GET\r\n\r\n", 400),
+                         (b"\0" * 100 + b"\r\n\r\n", 400),
                          (b"BREW /pot HTTP/1.1\r\nHost: x\r\n\r\n" + b"x" * 50000, 501),
                          (b"GET / HTTP/2.0\r\n\r\n", 505),
                          (b"POST /ctl HTTP/1.1\r\nHost: x\r\n\r\n", 411)):

@@ -125,7 +125,8 @@ def ssdp_seeds():
 
 
 WORDS = [b"\r\n", b"\r\n\r\n", b"\n", b"\0", b":", b"<", b">", b"&", b"&lt;", b"&#x0;", b"&#65;",
-         b"<![CDATA[", b"]]>", b"<!--", b"-->", b"<!DOCTYPE x>", b"<?x?>", b"</s:Body>", b"0", b"-1",
+         b"<![CDATA[", b"]]>", b"<!--", b"-->", b"<!DOCTYPE x>", b"<?x?>", b"</s:Body>", b"0",
+         b"-1",
          b"65536", b"4294967296", b"99999999999999999999", b"%", b"%s%n", b"..", b"//", b"\xff\xfe",
          b"\xc0\x80", b"chunked", b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n",
          b"Expect: 100-continue\r\n", b"Connection: keep-alive\r\n", b"Host: x\r\n", b"HTTP/1.0",

@@ -27,8 +27,8 @@ END
 build_packages="autoconf automake gcc libc6-dev make pkgconf libmnl-dev libnftnl-dev
 	libevent-dev libconfuse-dev libjansson-dev libsqlite3-dev libseccomp-dev libcap-dev
 	libupnp-dev libxml2-dev libcmocka-dev"
-lab_packages="iproute2 nftables iptables conntrack tcpdump socat procps python3 python3-pytest
-	python3-libtorrent python3-miniupnpc transmission-daemon miniupnpc natpmpc gssdp-tools
+lab_packages="iproute2 nftables iptables conntrack tcpdump socat procps sqlite3 python3
+	python3-pytest python3-libtorrent python3-miniupnpc transmission-daemon miniupnpc natpmpc gssdp-tools
 	gupnp-tools"
 check_packages="cppcheck binutils xz-utils
 	clang libclang-rt-dev|libclang-rt-19-dev|libclang-rt-14-dev"

@@ -20,8 +20,10 @@ struct channel_head {
 };
 static_assert(sizeof(struct channel_head) == 8, "channel_head has no hidden padding");
 
-#define CHANNEL_BODY (RECORDS_PER_MESSAGE * sizeof(struct lease_request))
-static_assert(sizeof(struct lease_reply) <= sizeof(struct lease_request),
+#define CHANNEL_BODY (RECORDS_PER_MESSAGE * RECORD_SIZE_MAX)
+static_assert(sizeof(struct lease_request) <= RECORD_SIZE_MAX &&
+		      sizeof(struct record_setup) <= RECORD_SIZE_MAX &&
+		      sizeof(struct store_lease) <= RECORD_SIZE_MAX,
 	      "the largest record sizes the buffers");
 
 struct channel {
@@ -69,11 +71,15 @@ static int channel_take_fds(struct msghdr *msg, int fds[CHANNEL_FDS], size_t *n_
 static bool channel_accepts(const struct channel *ch, const struct channel_head *head,
 			    size_t len, size_t n_fds)
 {
-	bool known = ch->side == CHANNEL_CORE
-			     ? record_from_worker(head->kind, head->count)
-			     : record_from_core(head->kind, head->count);
+	static bool (*const known[])(unsigned int kind, size_t count) = {
+		[CHANNEL_CORE] = record_from_worker,
+		[CHANNEL_WORKER] = record_from_core,
+		[CHANNEL_STORES_CORE] = record_from_store,
+		[CHANNEL_STORE] = record_to_store,
+	};
 
-	if (!known || head->zero || (n_fds && head->kind != RECORD_SETUP))
+	if (!known[ch->side](head->kind, head->count) || head->zero ||
+	    (n_fds && head->kind != RECORD_SETUP))
 		return false;
 	return len == sizeof(*head) + head->count * record_size(head->kind);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One end of the SOCK_SEQPACKET pair between the core and a worker. Checks each message by
- * kind, count and exact length; knows nothing of what the records mean.
+ * One end of the SOCK_SEQPACKET pair between the core and a worker or the store. Checks
+ * each message by kind, count and exact length; knows nothing of what the records mean.
  */
 #pragma once
 
@@ -16,7 +16,13 @@
 struct event_base;
 struct channel;
 
-enum channel_side { CHANNEL_CORE, CHANNEL_WORKER }; /* on which side we stand */
+/* On which side we stand. */
+enum channel_side {
+	CHANNEL_CORE, /* facing a worker */
+	CHANNEL_WORKER,
+	CHANNEL_STORES_CORE, /* facing the store */
+	CHANNEL_STORE,
+};
 
 struct channel_ops {
 	/* A well-formed message. The descriptors are the callee's from now on. The channel may

@@ -21,10 +21,28 @@ size_t record_size(enum record_kind kind)
 		return sizeof(struct record_list);
 	case RECORD_ROWS:
 		return sizeof(struct record_row);
+	case RECORD_STORE_SETUP:
+		return sizeof(struct store_setup);
+	case RECORD_STORE_ABOUT:
+		return sizeof(struct store_about);
+	case RECORD_STORE_LEASE:
+		return sizeof(struct store_lease);
+	case RECORD_STORE_EVENT:
+		return sizeof(struct store_event);
+	case RECORD_STORE_QUESTION:
+		return sizeof(struct store_question);
+	case RECORD_STORE_LOADED:
+		return sizeof(struct store_loaded);
+	case RECORD_STORE_ANSWER:
+		return sizeof(struct store_answer);
 	case RECORD_PING:
 	case RECORD_READY:
 	case RECORD_PONG:
 	case RECORD_REFRESH:
+	case RECORD_STORE_SYNC:
+	case RECORD_STORE_SYNCED:
+	case RECORD_STORE_BYE:
+	case RECORD_STORE_AGAIN:
 	case RECORD_KIND_END:
 		break;
 	}
@@ -64,6 +82,43 @@ bool record_from_core(unsigned int kind, size_t count)
 	}
 }
 
+bool record_from_store(unsigned int kind, size_t count)
+{
+	switch (kind) {
+	case RECORD_STORE_LEASE:
+	case RECORD_STORE_EVENT:
+		return count >= 1 && count <= RECORDS_PER_MESSAGE;
+	case RECORD_STORE_LOADED:
+	case RECORD_STORE_ANSWER:
+		return count == 1;
+	case RECORD_STORE_AGAIN:
+	case RECORD_PONG:
+		return count == 0;
+	default:
+		return false;
+	}
+}
+
+bool record_to_store(unsigned int kind, size_t count)
+{
+	switch (kind) {
+	case RECORD_STORE_LEASE:
+	case RECORD_STORE_EVENT:
+		return count >= 1 && count <= RECORDS_PER_MESSAGE;
+	case RECORD_STORE_SETUP:
+	case RECORD_STORE_ABOUT:
+	case RECORD_STORE_QUESTION:
+		return count == 1;
+	case RECORD_STORE_SYNC:
+	case RECORD_STORE_SYNCED:
+	case RECORD_STORE_BYE:
+	case RECORD_PING:
+		return count == 0;
+	default:
+		return false;
+	}
+}
+
 static bool lease_filter_valid(const struct lease_filter *f)
 {
 	return f->len <= 128 && f->zero == 0;
@@ -83,6 +138,64 @@ bool lease_request_valid(const struct lease_request *req)
 		if (!lease_filter_valid(&req->filters[i]))
 			return false;
 	return true;
+}
+
+static bool all_zero(const uint8_t *p, size_t n)
+{
+	while (n && !*p) {
+		p++;
+		n--;
+	}
+	return n == 0;
+}
+
+static bool description_valid(const char text[RECORD_DESCRIPTION])
+{
+	return memchr(text, '\0', LEASE_DESCRIPTION_MAX + 1) != NULL;
+}
+
+bool store_lease_valid(const struct store_lease *l)
+{
+	if ((l->protocol != IPPROTO_TCP && l->protocol != IPPROTO_UDP) || !l->ext_port ||
+	    l->remote_len > 128 || l->n_filters > LEASE_FILTERS_MAX ||
+	    (l->flags & ~STORE_FLAGS) || l->origin >= LEASE_BY_END ||
+	    l->claims >> LEASE_BY_END || (l->until_gone & ~l->claims) || l->zero ||
+	    !description_valid(l->description))
+		return false;
+	for (size_t i = 0; i < l->n_filters; i++)
+		if (!lease_filter_valid(&l->filters[i]))
+			return false;
+	return !l->claims || l->int_port;
+}
+
+bool store_event_valid(const struct store_event *e)
+{
+	return e->what >= STORE_GRANTED && e->what < STORE_WHAT_END &&
+	       e->reason < LEASE_REASON_END && e->by < LEASE_BY_END && e->times >= 1 &&
+	       e->remote_len <= 128 && all_zero(e->zero, sizeof(e->zero)) &&
+	       description_valid(e->description);
+}
+
+bool store_question_valid(const struct store_question *q)
+{
+	return q->limit >= 1 && q->limit <= STORE_PAGE;
+}
+
+bool store_answer_valid(const struct store_answer *a)
+{
+	return a->more <= 1 && a->failed <= 1 && all_zero(a->zero, sizeof(a->zero));
+}
+
+bool store_setup_valid(const struct store_setup *s)
+{
+	return s->load <= 1 && s->debug <= 1 && s->history_rows >= 1 &&
+	       s->history_days >= 1 && all_zero(s->zero, sizeof(s->zero));
+}
+
+bool store_loaded_valid(const struct store_loaded *l)
+{
+	return l->state >= STORE_NEW && l->state < STORE_STATE_END &&
+	       all_zero(l->zero, sizeof(l->zero));
 }
 
 const char *lease_by_name(enum lease_by by)

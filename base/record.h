@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #define RECORDS_PER_MESSAGE 32
+#define RECORD_SIZE_MAX 368 /* of one record of any kind */
 #define RECORD_LAN_ADDRS 8
 #define RECORD_DESCRIPTION 132 /* 128 bytes of text, NUL, and to a multiple of four */
 #define LEASE_DESCRIPTION_MAX 128
@@ -35,6 +36,18 @@ enum record_kind {
 	RECORD_LIST,   /* igd worker to core: send leases of that LAN: record_list */
 	RECORD_ROWS,   /* core to worker, the answer, if there are any: record_row */
 	RECORD_LISTED, /* core to worker, after them: record_list */
+	/* With the store, see the end of this file. */
+	RECORD_STORE_SETUP,  /* core to store, first, and for other bounds: store_setup */
+	RECORD_STORE_ABOUT,  /* core to store, at every change: store_about */
+	RECORD_STORE_SYNC,   /* core to store, no record: all leases follow ... */
+	RECORD_STORE_SYNCED, /* core to store, no record: ... those were all of them */
+	RECORD_STORE_LEASE,  /* either way: store_lease */
+	RECORD_STORE_EVENT,  /* either way: store_event, to the core as an answer */
+	RECORD_STORE_QUESTION, /* core to store: store_question */
+	RECORD_STORE_BYE, /* core to store, no record: that was all, and is all there is */
+	RECORD_STORE_LOADED, /* store to core: store_loaded, after the leases kept */
+	RECORD_STORE_ANSWER, /* store to core: store_answer, after its events */
+	RECORD_STORE_AGAIN,  /* store to core, no record: send all leases once more */
 	RECORD_KIND_END,
 };
 
@@ -261,6 +274,126 @@ struct record_row {
 	char description[RECORD_DESCRIPTION]; /* as the client sent it */
 };
 static_assert(sizeof(struct record_row) == 184, "record_row has no hidden padding");
+/* ---- What the core and the store tell each other (lease/store.h) ---- */
+
+/*
+ * Times of leases are milliseconds of CLOCK_BOOTTIME, counted modulo 2^64: after a reboot
+ * what began before it lies before zero. UINT64_MAX: never.
+ */
+struct store_lease {
+	uint64_t created_ms;
+	uint64_t until_ms[LEASE_BY_END]; /* 0: over, or nobody's claim */
+	struct in6_addr remote;
+	struct in6_addr internal;
+	uint16_t ext_port;
+	uint16_t int_port;
+	uint8_t protocol;
+	uint8_t remote_len;
+	uint8_t n_filters;
+	uint8_t flags; /* enum store_flag */
+	uint8_t origin;
+	uint8_t claims; /* 0: there is no such lease any more; only the key counts */
+	uint8_t until_gone;
+	uint8_t zero;
+	uint16_t remote_port;
+	uint16_t number; /* what UPnP calls a pinhole; 0: none */
+	uint8_t nonce[PCP_NONCE_LEN];
+	struct lease_filter filters[LEASE_FILTERS_MAX];
+	char description[RECORD_DESCRIPTION];
+};
+static_assert(sizeof(struct store_lease) == 336, "store_lease has no hidden padding");
+
+enum store_flag {
+	STORE_TWIN = 1,
+	STORE_ENABLED = 2,
+	STORE_NONCE = 4,
+	STORE_FLAGS = 7,
+};
+
+/* A line of the history. */
+struct store_event {
+	uint64_t id;      /* from the store: grows; 0 from the core */
+	uint64_t time_ms; /* from the core of CLOCK_BOOTTIME, from the store since 1970 */
+	uint32_t tag;     /* of the question that it answers; 0 from the core */
+	uint32_t seconds; /* granted (UINT32_MAX: for good); of an end: how long it was */
+	uint32_t times;   /* how many alike it stands for, at least 1 */
+	uint16_t ext_port;
+	uint16_t int_port;
+	struct in6_addr internal;
+	struct in6_addr remote;
+	uint8_t what;   /* enum store_what */
+	uint8_t reason; /* of a refusal lease_reason, of an end lease_end (lease/lease.h) */
+	uint8_t by;     /* enum lease_by */
+	uint8_t protocol;
+	uint8_t remote_len;
+	uint8_t zero[7];
+	char description[RECORD_DESCRIPTION];
+};
+static_assert(sizeof(struct store_event) == 208, "store_event has no hidden padding");
+
+enum store_what {
+	STORE_GRANTED = 1,
+	STORE_ENDED,
+	STORE_REFUSED,
+	STORE_RESTORED, /* so many leases came back after a reboot */
+	STORE_LOST,     /* so many events were not written */
+	STORE_WHAT_END,
+};
+
+#define STORE_PAGE 64 /* events that answer one question at most */
+
+/* Events later than the one with id `after`, oldest first. */
+struct store_question {
+	uint64_t after;
+	uint64_t since_ms;    /* since 1970 */
+	struct in6_addr host; /* :: any */
+	uint32_t tag;
+	uint16_t port;    /* the external or the inside one; 0: any */
+	uint8_t protocol; /* 0: any */
+	uint8_t limit;    /* 1 to STORE_PAGE */
+};
+static_assert(sizeof(struct store_question) == 40,
+	      "store_question has no hidden padding");
+
+struct store_answer {
+	uint64_t next; /* the id to ask on from */
+	uint32_t tag;
+	uint8_t more;
+	uint8_t failed; /* the disk cannot be read */
+	uint8_t zero[2];
+};
+static_assert(sizeof(struct store_answer) == 16, "store_answer has no hidden padding");
+
+struct store_setup {
+	uint32_t history_days;
+	uint32_t history_rows;
+	uint8_t load; /* send the leases kept before RECORD_STORE_LOADED */
+	uint8_t debug;
+	uint8_t zero[2];
+};
+static_assert(sizeof(struct store_setup) == 12, "store_setup has no hidden padding");
+
+struct store_about {
+	uint64_t epoch_ms; /* as created_ms */
+	struct in6_addr wan4;
+};
+static_assert(sizeof(struct store_about) == 24, "store_about has no hidden padding");
+
+struct store_loaded {
+	struct store_about about; /* with STORE_KEPT: as it is now */
+	uint32_t leases;
+	uint8_t state; /* enum store_state */
+	uint8_t zero[3];
+};
+static_assert(sizeof(struct store_loaded) == 32, "store_loaded has no hidden padding");
+
+enum store_state {
+	STORE_NEW = 1, /* nothing was kept */
+	STORE_KEPT,
+	STORE_DAMAGED, /* what could be read of it was sent */
+	STORE_AWAY,    /* the disk cannot be read or written now */
+	STORE_STATE_END,
+};
 
 /* The size of one record of a kind; 0 for kinds without records or unknown ones. */
 size_t record_size(enum record_kind kind);
@@ -268,10 +401,20 @@ size_t record_size(enum record_kind kind);
 /* May a worker (or the core) send `count` records of this kind? */
 bool record_from_worker(unsigned int kind, size_t count);
 bool record_from_core(unsigned int kind, size_t count);
+/* May the store send them, or the core to the store? */
+bool record_from_store(unsigned int kind, size_t count);
+bool record_to_store(unsigned int kind, size_t count);
 
 /* Fields in range, strings terminated, padding zero: what the core asks of a request
  * before it looks at what it says. */
 bool lease_request_valid(const struct lease_request *req);
+/* The same of the store's records, in both directions; a lease of the store may have ended. */
+bool store_lease_valid(const struct store_lease *l);
+bool store_event_valid(const struct store_event *e);
+bool store_question_valid(const struct store_question *q);
+bool store_answer_valid(const struct store_answer *a);
+bool store_setup_valid(const struct store_setup *s);
+bool store_loaded_valid(const struct store_loaded *l);
 
 /* "pcp", "nat-pmp", "upnp", "trigger", "open-nat", "static", "admin". */
 const char *lease_by_name(enum lease_by by);

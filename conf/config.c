@@ -128,6 +128,16 @@ static int limits_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result
 	return read_number(cfg, opt, text, 1, 1000000, &c->requests_per_second);
 }
 
+static int history_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
+{
+	struct config *c = reading->c;
+
+	*(const char **)result = text;
+	if (strcmp(opt->name, "days") == 0)
+		return read_number(cfg, opt, text, 1, 3650, &c->history_days);
+	return read_number(cfg, opt, text, 1, 1000000, &c->history_rows);
+}
+
 static int top_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 {
 	struct config *c = reading->c;
@@ -231,10 +241,16 @@ static cfg_opt_t limits_keys[] = {
 	KEY("requests-per-second", limits_key),
 	CFG_END(),
 };
+static cfg_opt_t history_keys[] = {
+	KEY("days", history_key),
+	KEY("rows", history_key),
+	CFG_END(),
+};
 static cfg_opt_t top_keys[] = {
 	CFG_SEC("wan", wan_keys, CFGF_TITLE | CFGF_MULTI),
 	CFG_SEC("lan", lan_keys, CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES),
 	CFG_SEC("limits", limits_keys, CFGF_NONE),
+	CFG_SEC("history", history_keys, CFGF_NONE),
 	CFG_SEC("access", blocks_access_keys,
 		CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES),
 	CFG_SEC("forward", blocks_forward_keys,
@@ -262,6 +278,8 @@ void config_defaults(struct config *c)
 		.min_lifetime_s = 120,
 		.max_lifetime_s = 86400,
 		.gone_after_s = 1800,
+		.history_days = 30,
+		.history_rows = 20000,
 		.own_masquerade = true,
 		.cut_expired = true,
 		.reserved_file = CONFIG_RESERVED_FILE,

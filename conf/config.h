@@ -67,6 +67,8 @@ struct config {
 	size_t n_forwards;
 	struct lease_forward forward[LEASE_FORWARDS_MAX];
 	struct config_router router;
+	uint32_t history_days;
+	uint32_t history_rows;
 	bool pcp_nonce_same_source; /* else RFC 6887 11.3 as it is written */
 	bool cut_expired;           /* also flows of a lease that ran out by itself */
 	char reserved_file[CONFIG_PATH]; /* "": none */

@@ -113,11 +113,18 @@ static json_t *remaining_json(const struct lease *l, uint64_t now_ms)
 	return json_integer((json_int_t)((l->deadline_ms - now_ms + 999) / 1000));
 }
 
+/* What began before the boot began before zero. */
+static json_int_t seconds_since(uint64_t then_ms, uint64_t now_ms)
+{
+	int64_t ms = (int64_t)(now_ms - then_ms);
+
+	return ms > 0 ? ms / 1000 : 0;
+}
+
 /* The schema is stable for scripts. NULL: no memory. */
 static json_t *lease_json(const struct control *c, const struct lease *l, uint64_t now_ms)
 {
 	const struct prefix remote = {.addr = l->remote, .len = l->remote_len};
-	uint64_t age_ms = now_ms > l->created_ms ? now_ms - l->created_ms : 0;
 	char from[PREFIX_TEXT], to[ADDR_TEXT];
 	json_t *o;
 
@@ -132,7 +139,7 @@ static json_t *lease_json(const struct control *c, const struct lease *l, uint64
 		      "claims", claims_json(l),
 		      "description", description_json(l),
 		      "enabled", (int)l->enabled,
-		      "age_s", (json_int_t)(age_ms / 1000),
+		      "age_s", seconds_since(l->created_ms, now_ms),
 		      "remaining_s", remaining_json(l, now_ms));
 	/* clang-format on */
 	if (o && l->n_filters)
@@ -275,11 +282,6 @@ static json_t *processes_json(const struct control_status *s)
 						"user", p->user));
 	}
 	return processes;
-}
-
-static json_int_t seconds_since(uint64_t then_ms, uint64_t now_ms)
-{
-	return now_ms > then_ms ? (json_int_t)((now_ms - then_ms) / 1000) : 0;
 }
 
 static json_t *status_json(const struct control_status *s, uint64_t now_ms)

@@ -33,7 +33,10 @@ static void core_parent_says(struct core *c, const struct role_record *r, int fd
 		c->parent_pid = r->pid;
 		break;
 	case ROLE_OP_STARTED:
-		workers_started(c->workers, role, r->lan, r->pid, fd);
+		if (role == ROLE_STORE)
+			core_store_started(c->store, r->pid, fd);
+		else
+			workers_started(c->workers, role, r->lan, r->pid, fd);
 		return;
 	case ROLE_OP_CONFIG:
 		core_take_config(c, fd);
@@ -42,7 +45,10 @@ static void core_parent_says(struct core *c, const struct role_record *r, int fd
 		core_config_wrong(c, fd);
 		break;
 	case ROLE_OP_EXITED:
-		workers_exited(c->workers, role, r->lan, r->pid);
+		if (role == ROLE_STORE)
+			core_store_exited(c->store, r->pid);
+		else
+			workers_exited(c->workers, role, r->lan, r->pid);
 		break;
 	default:
 		break;
@@ -229,6 +235,7 @@ static int core_make_loop(struct core *c)
 /* The table, what it holds, and the epoch that goes with it. */
 static int core_take_table(struct core *c)
 {
+	uint64_t before_ms = clock_ms();
 	int err = core_install(c);
 
 	if (err)
@@ -238,6 +245,8 @@ static int core_take_table(struct core *c)
 		c->epoch = (struct firewall_epoch){.since_ms = clock_ms()};
 		err = firewall_epoch_set(c->firewall, &c->epoch);
 	}
+	/* One that was there has its epoch from then. */
+	c->fresh = !err && (int64_t)(c->epoch.since_ms - before_ms) >= 0;
 	return err;
 }
 
@@ -273,12 +282,27 @@ int core_run(struct core *c)
 		log_error("the leases in the kernel cannot be read: %m");
 		return kept;
 	}
-	c->control = control_new(c->base, ROLE_FD_CONTROL, &core_control_ops, c);
-	if (!c->control)
-		return -ENOMEM;
-	core_check_ready(c);
+	err = core_keep(c);
+	if (err)
+		return err;
 	event_base_dispatch(c->base);
+	core_store_bye(c->store);
 	return 0;
+}
+
+void core_begin(struct core *c)
+{
+	if (c->begun)
+		return;
+	c->begun = true;
+	c->control = control_new(c->base, ROLE_FD_CONTROL, &core_control_ops, c);
+	if (!c->control) {
+		log_error("no memory for the control socket");
+		event_base_loopexit(c->base, NULL);
+		return;
+	}
+	core_serve_lans(c);
+	core_check_ready(c);
 }
 
 void core_free(struct core *c)
@@ -286,6 +310,7 @@ void core_free(struct core *c)
 	if (!c)
 		return;
 	control_free(c->control);
+	core_store_free(c->store);
 	workers_free(c->workers);
 	heal_free(c->heal);
 	cut_free(c->cut);

@@ -147,6 +147,7 @@ void core_take_config(struct core *c, int fd)
 		core_reloaded(c, "the kernel refused it, see the log of portreeved", 0);
 		return;
 	}
+	core_store_bound(c->store, c->config.history_days, c->config.history_rows);
 	core_look_around(c, CORE_OTHER_CONFIG);
 	if (before.requests_per_second != next.requests_per_second)
 		for (uint16_t i = 0; i < LEASE_LANS_MAX; i++) {

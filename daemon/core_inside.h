@@ -13,6 +13,7 @@
 #include "daemon/check.h"
 #include "daemon/control.h"
 #include "daemon/core.h"
+#include "daemon/core_store.h"
 #include "daemon/cut.h"
 #include "daemon/heal.h"
 #include "daemon/identity.h"
@@ -56,6 +57,7 @@ struct core {
 	struct cut *cut;
 	struct workers *workers;
 	struct control *control;
+	struct core_store *store;
 	struct event *parent_readable;
 	struct event *links_readable;
 	struct event *terminate;
@@ -67,6 +69,8 @@ struct core {
 	uint64_t started_ms;
 	uint64_t wan_since_ms;
 	struct firewall_epoch epoch; /* RFC 6887 8.5 */
+	bool fresh;                  /* the kernel's table was made by us just now */
+	bool begun;                  /* hosts are served */
 	struct prefix
 		lost6[LEASE_LANS_MAX]; /* the IPv6 prefix that a LAN had; /0: none */
 	bool serving;                  /* the parent was told */
@@ -117,6 +121,12 @@ void core_ask_reload(struct core *c,
 
 /* What stands in the way now; NULL: no memory. */
 const struct check_report *core_check(void *arg);
+/* The store; and if the kernel holds nothing, its leases first. -ENOMEM. */
+int core_keep(struct core *c);
+/* Serves, from the first call on. */
+void core_begin(struct core *c);
+/* Has those of all LANs who are wanted started. */
+void core_serve_lans(struct core *c);
 
 /* An admin's request was answered. */
 void core_admin_answer(struct core *c, size_t i, enum lease_reason reason);

@@ -215,6 +215,8 @@ static void core_follow_address(struct core *c, uint64_t now)
 	if (!epoch_follow(&c->epoch, &c->topology.wan4, now))
 		return;
 	err = firewall_epoch_set(c->firewall, &c->epoch);
+	if (c->store)
+		core_store_about(c->store);
 	if (err && err != -ENOENT) {
 		errno = -err;
 		log_error("the epoch could not be kept: %m");
@@ -250,6 +252,15 @@ void core_judge_due(int fd, short what, void *arg)
 		ledger_judge(c->ledger, true);
 }
 
+static void core_adopt_waiting(struct core *c)
+{
+	if (!ledger_waiting(c->ledger, 0))
+		return;
+	ledger_adopt_waiting(c->ledger);
+	if (c->store)
+		core_store_sync(c->store);
+}
+
 void core_look_around(struct core *c, enum core_why why)
 {
 	/* Addresses come and go one by one, and IPv6 ones are tried out first. */
@@ -281,11 +292,18 @@ void core_look_around(struct core *c, enum core_why why)
 			"taken as the LAN");
 	core_set_lans(c);
 	if (!first) {
-		ledger_adopt_waiting(c->ledger);
+		core_adopt_waiting(c);
 		event_add(c->judge_due, &settled);
 	}
 	for (uint16_t i = 0; i < LEASE_LANS_MAX; i++) {
 		core_follow_prefix(c, i, &was.lan[i]);
-		core_serve_lan(c, i, &was.lan[i], first);
+		if (c->begun)
+			core_serve_lan(c, i, &was.lan[i], first);
 	}
+}
+
+void core_serve_lans(struct core *c)
+{
+	for (uint16_t i = 0; i < LEASE_LANS_MAX; i++)
+		core_serve_lan(c, i, &c->topology.lan[i], true);
 }

@@ -231,6 +231,8 @@ static void core_settled(void *arg, const struct lease_change *step)
 
 	if (step->has || step->end != LEASE_END_EXPIRED || c->config.cut_expired)
 		cut_step(c->cut, step);
+	if (c->store)
+		core_store_step(c->store, step);
 }
 
 static bool core_gone(void *arg)
@@ -240,8 +242,18 @@ static bool core_gone(void *arg)
 	return heal_now(c->heal);
 }
 
-const struct ledger_ops core_ledger_ops = {core_answer, core_answered,
-					   core_leases_changed, core_settled, core_gone};
+static void core_refused(void *arg, const struct lease_request *req,
+			 enum lease_reason reason)
+{
+	struct core *c = arg;
+
+	if (c->store)
+		core_store_refused(c->store, req, reason);
+}
+
+const struct ledger_ops core_ledger_ops = {core_answer,         core_answered,
+					   core_leases_changed, core_settled,
+					   core_refused,        core_gone};
 
 /* Whether the router itself listens there, or flows of another host leave from there now. */
 enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,

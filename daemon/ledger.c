@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon/ledger.h"
+#include "daemon/ledger_inside.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,47 +12,13 @@
 #include "base/log.h"
 #include "firewall/firewall.h"
 
-#define LEDGER_STEPS 1024 /* and requests of one transaction; more are split */
 #define LEDGER_DUE 512    /* leases that end in one turn of the loop */
 #define LEDGER_JUDGE 8192 /* leases that end in one transaction after a reload */
 #define LEDGER_RETRY_MS 1000
 
-/* A request that waits for the kernel, and its steps. */
-struct ledger_waiter {
-	bool asked; /* false: steps of the clock, nobody waits */
-	uint64_t to;
-	size_t first;
-	size_t n;
-	struct lease_reply reply;
-};
-
-struct ledger {
-	struct registry *book;
-	struct firewall *fw;
-	const struct ledger_ops *ops;
-	void *arg;
-	struct in6_addr wan4;
-	uint32_t update_id;
-	struct event *commit; /* low priority: when nothing else is ready */
-	struct event *due;
-	uint64_t due_at;
-	struct lease_changes changes;
-	struct ledger_result {
-		int err;       /* of the step with this number */
-		size_t staged; /* the number of the step that was staged as this one */
-	} * result;
-	size_t result_room;
-	struct ledger_waiter *waiter;
-	size_t n_waiters;
-	size_t waiter_room;
-	struct lease *orphan; /* found at the start, of a LAN without an address */
-	size_t n_orphans;
-	size_t orphan_room;
-};
-
 /* ---- The log ---- */
 
-static void log_step(const struct lease_change *s)
+void ledger_log_step(const struct lease_change *s)
 {
 	const struct lease *l = s->has ? &s->after : &s->before;
 	char to[ADDR_PORT_TEXT], text[4 * RECORD_DESCRIPTION], from[PREFIX_TEXT + 8] = "";
@@ -92,8 +58,7 @@ static void log_refusal(const struct lease_request *req, const struct lease_repl
 
 /* ---- One transaction ---- */
 
-/* Room for one more element of size `size`; false: no memory, *array as it was. */
-static bool array_grow(void **array, size_t n, size_t *room, size_t size)
+bool ledger_grow(void **array, size_t n, size_t *room, size_t size)
 {
 	size_t want = *room ? *room * 2 : 64;
 	void *p;
@@ -161,12 +126,15 @@ static void waiter_settle(struct ledger *l, struct ledger_waiter *w)
 	}
 	for (size_t i = w->first; i < w->first + w->n; i++) {
 		registry_confirm(l->book, &l->changes.step[i]);
-		log_step(&l->changes.step[i]);
+		l->n_restored += w->restored;
+		if (w->restored)
+			continue;
+		ledger_log_step(&l->changes.step[i]);
 		l->ops->settled(l->arg, &l->changes.step[i]);
 	}
 }
 
-static void ignore_result(void *arg, size_t i, int err)
+void ledger_ignore_result(void *arg, size_t i, int err)
 {
 	(void)arg;
 	(void)i;
@@ -218,10 +186,8 @@ static void ledger_carry(struct ledger *l)
 		waiter_revert(l, &l->waiter[w]);
 	}
 	if (failed)
-		firewall_commit(l->fw, ignore_result, l);
+		firewall_commit(l->fw, ledger_ignore_result, l);
 }
-
-static void ledger_arm(struct ledger *l);
 
 /* Did anything change that clients see? Not when the clock only re-armed a lease. */
 static bool ledger_visible(const struct ledger *l)
@@ -240,7 +206,7 @@ static bool ledger_visible(const struct ledger *l)
 	return false;
 }
 
-static void ledger_commit(struct ledger *l)
+void ledger_commit(struct ledger *l)
 {
 	size_t n_waiters = l->n_waiters;
 	size_t listed = registry_listed(l->book);
@@ -277,13 +243,12 @@ static void commit_ready(evutil_socket_t fd, short what, void *arg)
 	ledger_commit(arg);
 }
 
-/* A new waiter whose steps begin here; NULL: no memory. */
-static struct ledger_waiter *ledger_waiter(struct ledger *l)
+struct ledger_waiter *ledger_waiter(struct ledger *l)
 {
 	void *waiters = l->waiter;
 	struct ledger_waiter *w;
 
-	if (!array_grow(&waiters, l->n_waiters, &l->waiter_room, sizeof(*l->waiter)))
+	if (!ledger_grow(&waiters, l->n_waiters, &l->waiter_room, sizeof(*l->waiter)))
 		return NULL;
 	l->waiter = waiters;
 	w = &l->waiter[l->n_waiters++];
@@ -291,8 +256,7 @@ static struct ledger_waiter *ledger_waiter(struct ledger *l)
 	return w;
 }
 
-/* Closes the newest waiter: its steps end here. Makes room for their results. */
-static int ledger_waiter_end(struct ledger *l)
+int ledger_waiter_end(struct ledger *l)
 {
 	struct ledger_waiter *w = &l->waiter[l->n_waiters - 1];
 
@@ -300,8 +264,8 @@ static int ledger_waiter_end(struct ledger *l)
 	while (l->result_room < l->changes.n) {
 		void *results = l->result;
 
-		if (!array_grow(&results, l->result_room, &l->result_room,
-				sizeof(*l->result)))
+		if (!ledger_grow(&results, l->result_room, &l->result_room,
+				 sizeof(*l->result)))
 			return -ENOMEM;
 		l->result = results;
 	}
@@ -374,8 +338,10 @@ void ledger_ask(struct ledger *l, uint64_t to, int lan, const struct lease_reque
 		refuse(&reply, req, LEASE_KERNEL);
 	ledger_count(l, req, &reply);
 	reply.tag = req->tag;
-	if (reply.reason)
+	if (reply.reason) {
 		log_refusal(req, &reply);
+		l->ops->refused(l->arg, req, (enum lease_reason)reply.reason);
+	}
 	w = ledger_waiter(l);
 	if (w) {
 		*w = (struct ledger_waiter){
@@ -396,7 +362,7 @@ void ledger_ask(struct ledger *l, uint64_t to, int lan, const struct lease_reque
 
 /* ---- The clock ---- */
 
-static void ledger_arm(struct ledger *l)
+void ledger_arm(struct ledger *l)
 {
 	uint64_t next = registry_next(l->book), now = clock_ms();
 	struct timeval in;
@@ -501,8 +467,8 @@ long ledger_restore(struct ledger *l, const struct portset *tcp,
 	firewall_again_begin(l->fw, tcp, udp);
 	registry_each(l->book, restore_one, &r);
 	for (size_t i = 0; i < l->n_orphans; i++)
-		if (l->orphan[i].kernel_ms > r.now_ms)
-			restore_one(&r, &l->orphan[i]);
+		if (!l->orphan[i].kept && l->orphan[i].lease.kernel_ms > r.now_ms)
+			restore_one(&r, &l->orphan[i].lease);
 	if (firewall_staged(l->fw))
 		firewall_commit(l->fw, restore_result, &r);
 	if (r.err == -ENOENT || (r.err && !r.n))
@@ -516,7 +482,7 @@ long ledger_restore(struct ledger *l, const struct portset *tcp,
 
 /* ---- Another policy ---- */
 
-static void log_not_allowed(void *arg, const struct lease *lease,
+void ledger_log_not_allowed(void *arg, const struct lease *lease,
 			    enum lease_reason reason)
 {
 	char to[ADDR_PORT_TEXT];
@@ -536,8 +502,8 @@ size_t ledger_judge(struct ledger *l, bool strangers)
 	do {
 		before = now;
 		ledger_commit(l);
-		n = registry_judge(l->book, LEDGER_JUDGE, strangers, log_not_allowed, l,
-				   &l->changes);
+		n = registry_judge(l->book, LEDGER_JUDGE, strangers,
+				   ledger_log_not_allowed, l, &l->changes);
 		if (n > 0)
 			ledger_split(l, 0);
 		ledger_commit(l);
@@ -563,83 +529,6 @@ void ledger_follow(struct ledger *l, const struct prefix *from, const struct pre
 	ledger_commit(l);
 }
 
-/* ---- Start ---- */
-
-/* Keeps one that cannot be judged yet; it runs out in the kernel by itself. */
-static void orphan_keep(struct ledger *l, const struct lease *found)
-{
-	void *orphans = l->orphan;
-
-	if (!array_grow(&orphans, l->n_orphans, &l->orphan_room, sizeof(*l->orphan)))
-		return;
-	l->orphan = orphans;
-	l->orphan[l->n_orphans++] = *found;
-}
-
-static void adopt_refused(struct ledger *l, const struct lease *found,
-			  enum lease_reason reason)
-{
-	struct lease_change end = {
-		.had = true, .end = LEASE_END_POLICY, .before = *found};
-
-	log_not_allowed(l, found, reason);
-	if (firewall_stage(l->fw, &end, clock_ms()) ||
-	    firewall_commit(l->fw, ignore_result, l)) {
-		log_error("a lease that is not allowed could not be ended");
-		return;
-	}
-	log_step(&end);
-	l->ops->settled(l->arg, &end);
-}
-
-/* Judged after the dump: nothing may change while it runs. */
-static void adopt_later(void *arg, const struct lease *found)
-{
-	orphan_keep(arg, found);
-}
-
-void ledger_adopt_waiting(struct ledger *l)
-{
-	uint64_t now = clock_ms();
-	size_t kept = 0;
-
-	for (size_t i = 0; i < l->n_orphans; i++) {
-		struct lease found = l->orphan[i];
-		enum lease_reason reason;
-
-		if (found.kernel_ms <= now)
-			continue;
-		reason = registry_adopt(l->book, &found, now);
-		if (reason == LEASE_NOT_LAN)
-			l->orphan[kept++] = found;
-		else if (reason)
-			adopt_refused(l, &found, reason);
-	}
-	if (kept != l->n_orphans)
-		l->ops->changed(l->arg);
-	l->n_orphans = kept;
-	ledger_arm(l);
-}
-
-int ledger_adopt(struct ledger *l)
-{
-	struct firewall_adopted report = {0};
-	int err = firewall_adopt(l->fw, clock_ms(), adopt_later, l, &report);
-
-	if (err < 0)
-		return err;
-	if (firewall_staged(l->fw)) /* repairs */
-		firewall_commit(l->fw, ignore_result, l);
-	if (report.foreign)
-		log_warn("%zu elements of our maps are not ours; they are left alone",
-			 report.foreign);
-	if (report.repaired || report.orphans)
-		log_info("%zu leases repaired, %zu orphaned elements removed",
-			 report.repaired, report.orphans);
-	ledger_adopt_waiting(l);
-	return (int)registry_count(l->book);
-}
-
 /* ---- */
 
 struct ledger *ledger_new(struct event_base *base, const struct lease_policy *policy,
@@ -649,6 +538,7 @@ struct ledger *ledger_new(struct event_base *base, const struct lease_policy *po
 
 	if (!l)
 		return NULL;
+	l->since_ms = clock_ms();
 	l->fw = fw;
 	l->ops = ops;
 	l->arg = arg;

@@ -22,8 +22,11 @@ struct ledger_ops { /* none of them may ask the ledger anything */
 	void (*answered)(void *arg);
 	/* The leases that listings show have changed. */
 	void (*changed)(void *arg);
-	/* The kernel has that step; before the answer to who asked for it. */
+	/* The kernel has that step, but those of ledger_bring_back(); before the answer to who
+	 * asked for it. */
 	void (*settled)(void *arg, const struct lease_change *step);
+	void (*refused)(void *arg, const struct lease_request *req,
+			enum lease_reason reason);
 	/* The kernel has lost what the leases stand in. true: it is there again, without them;
 	 * ledger_restore() is called a little later. */
 	bool (*gone)(void *arg);
@@ -52,6 +55,13 @@ void ledger_adopt_waiting(struct ledger *l);
  * each with the time that is left. How many, or -errno. */
 long ledger_restore(struct ledger *l, const struct portset *tcp,
 		    const struct portset *udp);
+/* A lease that was kept over a reboot, when the kernel held none: it goes to the kernel and
+ * into the book, if the policy allows it, or waits for its LAN to have an address. */
+void ledger_bring_back(struct ledger *l, const struct lease *kept);
+/* How many were brought back so far; those that are in the kernel all when this returns. */
+size_t ledger_brought_back(struct ledger *l);
+/* The leases that wait for their LAN; NULL behind the last. Good until the next call. */
+const struct lease *ledger_waiting(const struct ledger *l, size_t i);
 
 /* After a change of the policy: ends the leases that it does not allow any more, with the
  * reason in the log; without `strangers` not those that are merely of no LAN now. How many

@@ -8,13 +8,19 @@ libdaemon_a_SOURCES = \
 	daemon/core_admin.c \
 	daemon/core_check.c \
 	daemon/core_config.c \
+	daemon/core_history.c daemon/core_history.h \
+	daemon/core_keep.c \
 	daemon/core_network.c \
 	daemon/core_serve.c \
+	daemon/core_store.c daemon/core_store.h daemon/core_store_inside.h \
+	daemon/core_tell.c \
+	daemon/dirty.c daemon/dirty.h \
 	daemon/cut.c daemon/cut.h \
 	daemon/epoch.c daemon/epoch.h \
 	daemon/heal.c daemon/heal.h \
 	daemon/identity.c daemon/identity.h \
-	daemon/ledger.c daemon/ledger.h \
+	daemon/ledger.c daemon/ledger.h daemon/ledger_inside.h \
+	daemon/ledger_start.c \
 	daemon/listen.c daemon/listen.h \
 	daemon/notify.c daemon/notify.h \
 	daemon/options.c daemon/options.h \
@@ -27,6 +33,7 @@ libdaemon_a_SOURCES = \
 	daemon/setup.c daemon/setup.h \
 	daemon/spawn.c daemon/spawn.h \
 	daemon/sysctl.c daemon/sysctl.h \
+	daemon/store_role.c daemon/store_role.h \
 	daemon/topology.c daemon/topology.h \
 	daemon/varlink.c daemon/varlink.h \
 	daemon/workers.c daemon/workers.h
@@ -35,7 +42,7 @@ sbin_PROGRAMS += portreeved
 portreeved_SOURCES = daemon/main.c
 portreeved_LDADD = libdaemon.a libpcp.a libfirewall.a libconf.a liblease.a libbase.a \
 	$(NFTNL_LIBS) $(MNL_LIBS) $(EVENT_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) \
-	$(SECCOMP_LIBS) $(CAP_LIBS)
+	$(SECCOMP_LIBS) $(CAP_LIBS) $(SQLITE_LIBS)
 
 check_LIBRARIES += libdaemon_san.a
 libdaemon_san_a_SOURCES = $(libdaemon_a_SOURCES)

@@ -19,6 +19,7 @@
 #include "daemon/parent.h"
 #include "daemon/sandbox.h"
 #include "daemon/setup.h"
+#include "daemon/store_role.h"
 #include "pcp/worker.h"
 
 static int main_parent(const struct options *o)
@@ -82,6 +83,17 @@ static int main_pcp(const struct options *o)
 	return pcp_worker_run(ROLE_FD_CHANNEL);
 }
 
+static int main_store(const struct options *o)
+{
+	struct store_role *store;
+
+	log_open("store");
+	store = store_role_new(ROLE_FD_CHANNEL, o->state_dir);
+	if (!store || main_settle(ROLE_STORE, o->state_dir))
+		return EXIT_FAILURE;
+	return store_role_run(store);
+}
+
 static int main_core(const struct options *o)
 {
 	struct core *core;
@@ -120,6 +132,8 @@ int main(int argc, char **argv)
 		return main_core(&o);
 	case ROLE_PCP:
 		return main_pcp(&o);
+	case ROLE_STORE:
+		return main_store(&o);
 	case ROLE_IGD: /* a program of its own */
 	case ROLE_END:
 		break;

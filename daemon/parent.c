@@ -45,23 +45,21 @@ struct parent {
 	struct config *config;
 	const char *pid_file;
 	struct child core;
-	struct child worker[2][LEASE_LANS_MAX]; /* pcp, igd */
-	int core_channel;                       /* -1: none */
-	bool served;                            /* the core has been serving once */
-	bool told;                              /* systemd was told so, of this core */
+	struct child worker[ROLE_PLACES];
+	int core_channel; /* -1: none */
+	bool served;      /* the core has been serving once */
+	bool told;        /* systemd was told so, of this core */
 	bool stopping;
 	int status;
 };
 
-static struct child *parent_worker(struct parent *p, uint8_t role, uint16_t lan)
-{
-	return &p->worker[role == ROLE_IGD][lan];
-}
+#define EACH_WORKER(p, c)                                                                \
+	for (struct child *c = (p)->worker; c < (p)->worker + ROLE_PLACES; c++)
 
 static const char *child_name(const struct child *c, char *buf, size_t size)
 {
-	if (c->role == ROLE_CORE)
-		snprintf(buf, size, "core");
+	if (c->role == ROLE_CORE || c->role == ROLE_STORE)
+		snprintf(buf, size, "%s", role_name(c->role));
 	else
 		snprintf(buf, size, "%s of LAN %u", role_name(c->role), c->lan);
 	return buf;
@@ -77,13 +75,13 @@ static void core_tell(struct parent *p, uint8_t op, const struct child *c, int32
 		log_debug("the core does not listen");
 }
 
-static unsigned int parent_running(const struct parent *p)
+/* How many workers run, with the store or without. */
+static unsigned int parent_running(struct parent *p, bool store)
 {
 	unsigned int n = 0;
 
-	for (int kind = 0; kind < 2; kind++)
-		for (int lan = 0; lan < LEASE_LANS_MAX; lan++)
-			n += p->worker[kind][lan].pid != 0;
+	EACH_WORKER (p, c)
+		n += c->pid != 0 && (store || c->role != ROLE_STORE);
 	return n;
 }
 
@@ -100,7 +98,7 @@ static void child_start(struct parent *p, struct child *c)
 {
 	uint64_t now = clock_ms();
 	int channel;
-	int pid = parent_running(p) < WORKERS_MAX
+	int pid = parent_running(p, true) < WORKERS_MAX
 			  ? spawn_role(p->spawn, c->role, c->lan, &channel)
 			  : -EAGAIN;
 
@@ -152,23 +150,22 @@ static void log_death(const struct child *c, int status)
 			 WEXITSTATUS(status));
 }
 
-/* The core is gone: its workers cannot work, a new core asks for new ones. */
+/* The core is gone: its workers cannot work, a new core asks for new ones. The store writes
+ * what it was told and goes by itself. */
 static void core_died(struct parent *p, int status, uint64_t now)
 {
 	close(p->core_channel);
 	p->core_channel = -1;
 	p->told = false;
-	for (int kind = 0; kind < 2; kind++) {
-		for (int lan = 0; lan < LEASE_LANS_MAX; lan++) {
-			struct child *c = &p->worker[kind][lan];
-
-			c->wanted = false;
-			c->start_ms = NEVER;
-			c->deaths = 0;
-			if (c->pid) {
-				c->leaving = true;
-				kill(c->pid, SIGKILL);
-			}
+	EACH_WORKER (p, c) {
+		c->wanted = false;
+		c->start_ms = NEVER;
+		c->deaths = 0;
+		if (c->pid && c->role == ROLE_STORE) {
+			child_stop(c);
+		} else if (c->pid) {
+			c->leaving = true;
+			kill(c->pid, SIGKILL);
 		}
 	}
 	if (p->stopping)
@@ -206,10 +203,9 @@ static void parent_reap(struct parent *p)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct child *c = pid == p->core.pid ? &p->core : NULL;
 
-		for (int kind = 0; !c && kind < 2; kind++)
-			for (int lan = 0; !c && lan < LEASE_LANS_MAX; lan++)
-				if (p->worker[kind][lan].pid == pid)
-					c = &p->worker[kind][lan];
+		EACH_WORKER (p, w)
+			if (w->pid == pid)
+				c = w;
 		if (!c)
 			continue;
 		if (now - c->started_ms >= STEADY_MS)
@@ -304,7 +300,7 @@ static void parent_obey(struct parent *p, const struct role_record *r)
 		parent_reload(p);
 		return;
 	}
-	c = parent_worker(p, r->role, r->lan);
+	c = &p->worker[role_place(r->role, r->lan)];
 	switch (r->op) {
 	case ROLE_OP_START:
 		if (!c->wanted && !c->pid) {
@@ -364,9 +360,9 @@ static void parent_stop(struct parent *p)
 		return;
 	p->stopping = true;
 	notify("STOPPING=1\nSTATUS=saying good-bye");
-	for (int kind = 0; kind < 2; kind++)
-		for (int lan = 0; lan < LEASE_LANS_MAX; lan++)
-			child_stop_planned(&p->worker[kind][lan]);
+	EACH_WORKER (p, c)
+		if (c->role != ROLE_STORE)
+			child_stop_planned(c);
 }
 
 static void parent_signals(struct parent *p, int fd)
@@ -402,23 +398,26 @@ static uint64_t parent_due(struct parent *p)
 	uint64_t now = clock_ms();
 	uint64_t next = child_due(p, &p->core, now);
 
-	for (int kind = 0; kind < 2; kind++) {
-		for (int lan = 0; lan < LEASE_LANS_MAX; lan++) {
-			uint64_t at = child_due(p, &p->worker[kind][lan], now);
+	EACH_WORKER (p, c) {
+		uint64_t at = child_due(p, c, now);
 
-			next = at < next ? at : next;
-		}
+		next = at < next ? at : next;
 	}
 	return next;
 }
 
-/* Workers go first, so that their good-byes are said while the core still answers. */
+/* Workers go first, so that their good-byes are said while the core still answers; the store
+ * goes last, when the core has told it all. */
 static bool parent_done(struct parent *p)
 {
-	if (!p->stopping || parent_running(p))
+	if (!p->stopping || parent_running(p, false))
 		return false;
 	child_stop(&p->core);
-	return p->core.pid == 0;
+	if (p->core.pid)
+		return false;
+	EACH_WORKER (p, c)
+		child_stop_planned(c);
+	return !parent_running(p, true);
 }
 
 static int parent_signal_fd(void)
@@ -441,14 +440,19 @@ static void parent_init(struct parent *p, struct spawn *spawn, const char *pid_f
 		.pid_file = pid_file,
 		.core_channel = -1,
 		.core = {.role = ROLE_CORE, .wanted = true, .kill_ms = NEVER}};
-	for (uint16_t lan = 0; lan < LEASE_LANS_MAX; lan++)
-		for (int kind = 0; kind < 2; kind++)
-			p->worker[kind][lan] = (struct child){
-				.role = kind ? ROLE_IGD : ROLE_PCP,
-				.lan = lan,
-				.start_ms = NEVER,
-				.kill_ms = NEVER,
-			};
+	for (unsigned int role = ROLE_PCP; role < ROLE_END; role++) {
+		for (uint16_t lan = 0; lan < LEASE_LANS_MAX; lan++) {
+			unsigned int place = role_place(role, lan);
+
+			if (place < ROLE_PLACES)
+				p->worker[place] = (struct child){
+					.role = (enum role)role,
+					.lan = lan,
+					.start_ms = NEVER,
+					.kill_ms = NEVER,
+				};
+		}
+	}
 }
 
 int parent_run(struct spawn *spawn, struct config *config, const char *pid_file,
@@ -464,15 +468,14 @@ int parent_run(struct spawn *spawn, struct config *config, const char *pid_file,
 	parent_init(&p, spawn, pid_file);
 	p.config = config;
 	for (;;) {
-		uint64_t next = parent_due(&p), now = clock_ms();
+		uint64_t next, now;
 		struct pollfd fds[2];
 		int timeout;
 
 		if (parent_done(&p))
 			break;
-		if (p.stopping) /* parent_done() may have told the core to go */
-			next = p.core.pid && p.core.kill_ms < next ? p.core.kill_ms
-								   : next;
+		next = parent_due(&p);
+		now = clock_ms();
 		timeout = next == NEVER ? -1 : next <= now ? 0 : (int)(next - now);
 		fds[0] = (struct pollfd){.fd = signals, .events = POLLIN};
 		fds[1] = (struct pollfd){.fd = p.core_channel, .events = POLLIN};

@@ -33,7 +33,18 @@ int users_find(struct users *u, const char **missing)
 
 const char *role_user(enum role role)
 {
-	return role == ROLE_PARENT ? "root" : role == ROLE_CORE ? USER_CORE : USER_WORKER;
+	switch (role) {
+	case ROLE_PARENT:
+		return "root";
+	case ROLE_CORE:
+	case ROLE_STORE: /* its files are the core's */
+		return USER_CORE;
+	case ROLE_PCP:
+	case ROLE_IGD:
+	case ROLE_END:
+		break;
+	}
+	return USER_WORKER;
 }
 
 /* Makes permitted and effective (and inheritable, to hand on) exactly these. */
@@ -75,8 +86,9 @@ int privileges_take_role(enum role role, const struct users *u)
 {
 	static const cap_value_t net_admin = CAP_NET_ADMIN;
 	bool core = role == ROLE_CORE;
-	uid_t uid = core ? u->core_uid : u->worker_uid;
-	gid_t gid = core ? u->core_gid : u->worker_gid;
+	bool owner = core || role == ROLE_STORE;
+	uid_t uid = owner ? u->core_uid : u->worker_uid;
+	gid_t gid = owner ? u->core_gid : u->worker_gid;
 	int err = bounding_set_keep(net_admin, core);
 
 	if (err)

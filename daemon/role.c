@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const char *const names[ROLE_END] = {"parent", "core", "pcp", "igd"};
+static const char *const names[ROLE_END] = {"parent", "core", "pcp", "igd", "store"};
 
 const char *role_name(enum role role)
 {
@@ -23,12 +23,21 @@ enum role role_from_name(const char *name)
 	return role;
 }
 
+unsigned int role_place(unsigned int role, unsigned int lan)
+{
+	if (role == ROLE_STORE && lan == 0)
+		return 2 * LEASE_LANS_MAX;
+	if ((role != ROLE_PCP && role != ROLE_IGD) || lan >= LEASE_LANS_MAX)
+		return ROLE_PLACES;
+	return role == ROLE_IGD ? LEASE_LANS_MAX + lan : lan;
+}
+
 bool role_record_from_core(const struct role_record *r)
 {
 	if (r->op == ROLE_OP_SERVING || r->op == ROLE_OP_RELOAD)
 		return true;
 	return r->op >= ROLE_OP_START && r->op <= ROLE_OP_KILL &&
-	       (r->role == ROLE_PCP || r->role == ROLE_IGD) && r->lan < LEASE_LANS_MAX;
+	       role_place(r->role, r->lan) < ROLE_PLACES;
 }
 
 int role_send(int channel, const struct role_record *r, int fd)

@@ -16,13 +16,19 @@ enum role {
 	ROLE_CORE,
 	ROLE_PCP, /* one per LAN */
 	ROLE_IGD, /* one per LAN */
+	ROLE_STORE,
 	ROLE_END,
 };
 
-/* "parent", "core", "pcp", "igd". */
+/* "parent", "core", "pcp", "igd", "store". */
 const char *role_name(enum role role);
 /* ROLE_END: no role is called so. */
 enum role role_from_name(const char *name);
+
+/* Those that the core may ask for have a place each: one of a kind per LAN, or one. */
+#define ROLE_PLACES (2 * LEASE_LANS_MAX + 1)
+/* The place of such a role; ROLE_PLACES: it has none. */
+unsigned int role_place(unsigned int role, unsigned int lan);
 
 enum role_op {
 	ROLE_OP_START = 1, /* core to parent: this worker is wanted */
@@ -40,7 +46,7 @@ enum role_op {
 struct role_record {
 	uint8_t op;   /* enum role_op */
 	uint8_t role; /* enum role: a worker */
-	uint16_t lan; /* 0 to LEASE_LANS_MAX - 1 */
+	uint16_t lan; /* 0 to LEASE_LANS_MAX - 1; 0 for the store */
 	int32_t pid;  /* from the parent */
 };
 static_assert(sizeof(struct role_record) == 8, "role_record has no hidden padding");

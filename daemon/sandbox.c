@@ -108,6 +108,17 @@ static const int igd_calls[] = {
 	SCMP_SYS(sched_get_priority_max),
 };
 
+/* Files, as SQLite uses them. */
+static const int store_calls[] = {
+	SCMP_SYS(openat),   SCMP_SYS(pread64),    SCMP_SYS(pwrite64),
+	SCMP_SYS(fsync),    SCMP_SYS(fdatasync),  SCMP_SYS(ftruncate),
+	SCMP_SYS(fchmod),   SCMP_SYS(unlink),     SCMP_SYS(unlinkat),
+	SCMP_SYS(rename),   SCMP_SYS(renameat),   SCMP_SYS(renameat2),
+	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getcwd),
+	SCMP_SYS(access),   SCMP_SYS(faccessat),  SCMP_SYS(faccessat2),
+	SCMP_SYS(stat),     SCMP_SYS(lstat),      SCMP_SYS(statx),
+};
+
 /* What ASan and UBSan add; this is the one place that is wider in such a build. */
 static const int sanitizer_calls[] = {
 	SCMP_SYS(mmap),        SCMP_SYS(mprotect),   SCMP_SYS(openat),
@@ -191,6 +202,8 @@ static int add_role(scmp_filter_ctx ctx, enum role role)
 	}
 	case ROLE_IGD:
 		return add_igd(ctx);
+	case ROLE_STORE:
+		return ADD_LIST(ctx, store_calls);
 	case ROLE_PCP:
 	case ROLE_PARENT:
 	case ROLE_END:
@@ -250,7 +263,7 @@ static void enter_landlock(enum role role, const char *state_dir)
 		log_debug("landlock: not here (%m)");
 		return;
 	}
-	if (role == ROLE_CORE && state_dir)
+	if ((role == ROLE_CORE || role == ROLE_STORE) && state_dir)
 		landlock_allow(ruleset, state_dir,
 			       LANDLOCK_ACCESS_FS_READ_FILE |
 				       LANDLOCK_ACCESS_FS_READ_DIR |

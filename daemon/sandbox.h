@@ -8,7 +8,7 @@
 #include "daemon/role.h"
 
 /* Shuts the calling process in, for good; call it before there are threads. A call that is
- * not on the list kills the process. Files: the core keeps state_dir (may be NULL), an igd
+ * not on the list kills the process. Files: the core and the store keep state_dir (may be NULL), an igd
  * worker may read what libupnp reads at its start; nobody else opens any.
  * -errno: seccomp is not to be had; a kernel without Landlock is no error. */
 int sandbox_enter(enum role role, const char *state_dir);

@@ -19,6 +19,7 @@
 #include "daemon/preflight.h"
 #include "daemon/sysctl.h"
 #include "daemon/topology.h"
+#include "lease/store.h"
 
 SCOPED_DEFINE(links_close, struct links)
 
@@ -188,6 +189,20 @@ static int setup_root(void)
 	return EXIT_NOPERM;
 }
 
+/* What the store keeps has ended too; it is not ours to open, so it is left a note. */
+static void setup_leave_note(const char *state_dir)
+{
+	char path[4096];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/" STORE_ENDED, state_dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
+	else if (errno != EEXIST && errno != ENOENT)
+		log_warn("%s: %m; the leases may come back at the next start", path);
+}
+
 int setup_remove(const struct options *o)
 {
 	int err = setup_root();
@@ -198,6 +213,8 @@ int setup_remove(const struct options *o)
 		err = EXIT_FAILURE;
 	if (!err && sysctl_restore(o->runtime_dir))
 		err = EXIT_FAILURE;
+	if (!err)
+		setup_leave_note(o->state_dir);
 	return err;
 }
 

@@ -95,8 +95,9 @@ static const char *spawn_become(const struct spawn *s, enum role role, uint16_t 
 	argv[n++] = role == ROLE_IGD ? "portreeve-igd" : "portreeved";
 	argv[n++] = arg_role;
 	argv[n++] = arg_lan;
-	if (role == ROLE_CORE) {
+	if (role == ROLE_CORE || role == ROLE_STORE)
 		argv[n++] = state;
+	if (role == ROLE_CORE) {
 		argv[n++] = libexec;
 		if (o->assume_kernel_61)
 			argv[n++] = "--assume-kernel=6.1";

@@ -199,14 +199,8 @@ static void worker_message(void *arg, enum record_kind kind, const void *records
 	case RECORD_LIST:
 		worker_lists(c, records);
 		return;
-	case RECORD_SETUP:
-	case RECORD_STATE:
-	case RECORD_REPLY:
-	case RECORD_PING:
-	case RECORD_ROWS:
-	case RECORD_LISTED:
-	case RECORD_KIND_END:
-		assert(!"channel.c lets these through only to a worker");
+	default:
+		assert(!"channel.c lets no other through from a worker");
 	}
 }
 

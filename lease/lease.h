@@ -49,7 +49,7 @@ struct lease {
 	uint8_t nonce[PCP_NONCE_LEN];
 	char description[RECORD_DESCRIPTION]; /* as sent; escape it where it is shown */
 
-	uint64_t created_ms;
+	uint64_t created_ms; /* modulo 2^64: perhaps before the boot, so before zero */
 	uint64_t until_ms
 		[LEASE_BY_END]; /* of each claim; LEASE_NO_DEADLINE for static ones */
 	uint64_t deadline_ms;   /* the latest of them: when the lease ends */

@@ -13,6 +13,7 @@ liblease_a_SOURCES = \
 	lease/forwarded.c \
 	lease/hash.h \
 	lease/hosts.c lease/hosts.h \
+	lease/kept.c lease/kept.h \
 	lease/lease.c lease/lease.h \
 	lease/lookup.c \
 	lease/numbered.c \
@@ -21,6 +22,9 @@ liblease_a_SOURCES = \
 	lease/registry.c lease/registry.h \
 	lease/released.c lease/released.h \
 	lease/restrict.c lease/restrict.h \
+	lease/store.c lease/store.h lease/store_inside.h \
+	lease/store_history.c \
+	lease/store_row.c lease/store_row.h \
 	lease/table.c lease/table.h \
 	lease/unmap.c
 
@@ -82,3 +86,8 @@ check_PROGRAMS += tests/unit/test_gone
 tests_unit_test_gone_SOURCES = tests/unit/test_gone.c tests/unit/registry_rig.h
 tests_unit_test_gone_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_gone_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_store
+tests_unit_test_store_SOURCES = tests/unit/test_store.c
+tests_unit_test_store_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_store_LDADD = liblease_san.a libbase_san.a $(SQLITE_LIBS) $(UNIT_LIBS)

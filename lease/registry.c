@@ -191,48 +191,62 @@ static enum lease_reason adopt_judge(const struct registry *r, const struct leas
 	return reason == LEASE_TAKEN ? LEASE_OK : reason;
 }
 
+/* Brings a lease to the form in which it may be in the book; its host's id in *host. */
+static enum lease_reason adopt_prepare(struct registry *r, struct lease *l,
+				       uint32_t *host)
+{
+	enum lease_reason reason;
+
+	if (!l->claims || l->claims >> LEASE_BY_END || l->origin >= LEASE_BY_END)
+		return LEASE_NOT_FOUND;
+	reason = adopt_judge(r, l);
+	if (!reason)
+		reason = policy_remote(&l->remote, &l->remote_len, lease_is_pinhole(l));
+	if (!reason && l->remote_port && !lease_is_pinhole(l))
+		reason = LEASE_REMOTE;
+	if (!reason)
+		reason = filters_check(l);
+	if (reason)
+		return reason;
+	adopt_times(l, claim_silence(r->policy), r->now_ms);
+	if (l->deadline_ms <= r->now_ms)
+		return LEASE_NOT_FOUND;
+	*host = hosts_get(&r->hosts, &l->internal);
+	if (!*host)
+		return LEASE_QUOTA_TABLE;
+	reason = restrict_quota(r, *host, l);
+	return reason ? reason : restrict_port(r, *host, l);
+}
+
+/* What depends on the leases beside it: the twin, and the number of a pinhole. */
+static void adopt_settle(struct registry *r, struct lease *l)
+{
+	l->twin = !lease_is_pinhole(l) &&
+		  !table_ring(&r->table, l->protocol, &l->internal, l->int_port);
+	if (!lease_is_pinhole(l) || !claim_has(l, LEASE_BY_UPNP))
+		l->number = 0;
+	else if (!l->number || table_number(&r->table, l->number))
+		l->number = table_number_new(&r->table);
+}
+
 enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
 				 uint64_t now_ms)
 {
 	struct lease l = *found;
 	enum lease_reason reason;
-	uint32_t host, id, head;
+	uint32_t host, id;
 
 	if (now_ms > r->now_ms)
 		r->now_ms = now_ms;
-	if (!l.claims || l.claims >> LEASE_BY_END || l.origin >= LEASE_BY_END)
-		return LEASE_NOT_FOUND;
-	reason = adopt_judge(r, &l);
-	if (!reason)
-		reason = policy_remote(&l.remote, &l.remote_len, lease_is_pinhole(&l));
-	if (!reason && l.remote_port && !lease_is_pinhole(&l))
-		reason = LEASE_REMOTE;
-	if (!reason)
-		reason = filters_check(&l);
-	if (reason)
-		return reason;
-	adopt_times(&l, claim_silence(r->policy), now_ms);
-	if (l.deadline_ms <= now_ms)
-		return LEASE_NOT_FOUND;
-	host = hosts_get(&r->hosts, &l.internal);
-	if (!host)
-		return LEASE_QUOTA_TABLE;
-	reason = restrict_quota(r, host, &l);
-	if (!reason)
-		reason = restrict_port(r, host, &l);
+	reason = adopt_prepare(r, &l, &host);
 	if (reason)
 		return reason;
 	id = book_alloc(r);
 	if (!id)
 		return LEASE_QUOTA_TABLE;
-	head = table_ring(&r->table, l.protocol, &l.internal, l.int_port);
-	l.twin = !head && !lease_is_pinhole(&l);
-	if (!lease_is_pinhole(&l) || !claim_has(&l, LEASE_BY_UPNP))
-		l.number = 0;
-	else if (!l.number || table_number(&r->table, l.number))
-		l.number = table_number_new(&r->table);
+	adopt_settle(r, &l);
 	book_grant(r, id, &l, host, 0, NULL);
-	if (head && found->twin && !lease_is_pinhole(&l))
+	if (!l.twin && found->twin && !lease_is_pinhole(&l))
 		book_give_twin(r, id); /* the one without was only in its place */
 	return LEASE_OK;
 }
@@ -242,8 +256,8 @@ static int by_age(const void *a, const void *b)
 {
 	const struct judged *x = a, *y = b;
 
-	if (x->created_ms != y->created_ms)
-		return x->created_ms > y->created_ms ? -1 : 1;
+	if (x->created_ms != y->created_ms) /* modulo 2^64 */
+		return (int64_t)(x->created_ms - y->created_ms) > 0 ? -1 : 1;
 	return x->id > y->id ? -1 : x->id < y->id;
 }
 
@@ -300,6 +314,54 @@ int registry_judge(struct registry *r, size_t max, bool strangers,
 	}
 	free(all);
 	return (int)(out->n - first);
+}
+
+/* Has the host asked anew for that inside port since we started? */
+static bool restore_is_late(const struct registry *r, const struct lease *l,
+			    uint64_t since_ms)
+{
+	uint32_t head = table_ring(&r->table, l->protocol, &l->internal, l->int_port);
+	uint32_t id = head;
+
+	while (id) {
+		const struct lease_node *n = table_node(&r->table, id);
+
+		if ((int64_t)(n->lease.created_ms - since_ms) >= 0 &&
+		    n->lease.remote_len == l->remote_len &&
+		    n->lease.remote_port == l->remote_port &&
+		    addr_equal(&n->lease.remote, &l->remote))
+			return true;
+		id = n->ring_next == head ? 0 : n->ring_next;
+	}
+	return false;
+}
+
+int registry_restore(struct registry *r, const struct lease *kept, uint64_t since_ms,
+		     uint64_t now_ms, uint32_t who, enum lease_reason *reason,
+		     struct lease_changes *out)
+{
+	struct lease l = *kept;
+	uint32_t host, id;
+
+	if (now_ms > r->now_ms)
+		r->now_ms = now_ms;
+	if (pending_has(&r->pending, l.protocol, &l.internal, l.int_port) ||
+	    (!lease_is_pinhole(&l) && book_port_pending(r, l.protocol, l.ext_port)))
+		return -EAGAIN;
+	claim_drop(&l, claim_expired(&l, r->now_ms));
+	*reason = adopt_prepare(r, &l, &host);
+	if (!*reason && restore_is_late(r, &l, since_ms))
+		*reason = LEASE_NOT_FOUND;
+	if (*reason)
+		return 0;
+	if (book_reserve(r, out, 1))
+		return -ENOMEM;
+	id = book_alloc(r);
+	if (!id)
+		return -ENOMEM;
+	adopt_settle(r, &l);
+	book_grant(r, id, &l, host, who, out);
+	return 0;
 }
 
 size_t registry_count(const struct registry *r)

@@ -139,6 +139,16 @@ int registry_judge(struct registry *r, size_t max, bool strangers,
 int registry_follow(struct registry *r, const struct prefix *from,
 		    const struct prefix *to, size_t max, struct lease_changes *out);
 
+/*
+ * A lease that was kept over a reboot: judged in the same way, but the kernel has to be told,
+ * so its step is appended to `out`, marked `who`. LEASE_NOT_FOUND: its time is over, or its
+ * host has got another since `since_ms`, when we started. Not -EAGAIN and -ENOMEM, as of
+ * registry_ask(): *reason says whether it is in the book.
+ */
+int registry_restore(struct registry *r, const struct lease *kept, uint64_t since_ms,
+		     uint64_t now_ms, uint32_t who, enum lease_reason *reason,
+		     struct lease_changes *out);
+
 /* How many leases there are; how many entries UPnP listings show: leases without those of
  * triggers, and static forwards. */
 size_t registry_count(const struct registry *r);

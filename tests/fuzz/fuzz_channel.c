@@ -17,7 +17,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #define HEAD 8
-#define BODY_MAX (RECORDS_PER_MESSAGE * sizeof(struct lease_request))
+#define BODY_MAX (RECORDS_PER_MESSAGE * RECORD_SIZE_MAX)
 #define MESSAGE_MAX (HEAD + BODY_MAX + 64)
 #define SEND_FDS_MAX 6
 #define MESSAGES_MAX 40
@@ -75,20 +75,62 @@ static size_t size_of(unsigned int kind)
 		return sizeof(struct record_list);
 	case RECORD_ROWS:
 		return sizeof(struct record_row);
+	case RECORD_STORE_SETUP:
+		return sizeof(struct store_setup);
+	case RECORD_STORE_ABOUT:
+		return sizeof(struct store_about);
+	case RECORD_STORE_LEASE:
+		return sizeof(struct store_lease);
+	case RECORD_STORE_EVENT:
+		return sizeof(struct store_event);
+	case RECORD_STORE_QUESTION:
+		return sizeof(struct store_question);
+	case RECORD_STORE_LOADED:
+		return sizeof(struct store_loaded);
+	case RECORD_STORE_ANSWER:
+		return sizeof(struct store_answer);
 	default:
 		return 0;
 	}
 }
 
+/* Which sides may read a kind, as bits. */
+static unsigned int readers(unsigned int kind)
+{
+	switch (kind) {
+	case RECORD_READY:
+	case RECORD_REQUEST:
+	case RECORD_REFRESH:
+	case RECORD_LIST:
+		return 1U << CHANNEL_CORE;
+	case RECORD_PONG:
+		return 1U << CHANNEL_CORE | 1U << CHANNEL_STORES_CORE;
+	case RECORD_PING:
+		return 1U << CHANNEL_WORKER | 1U << CHANNEL_STORE;
+	case RECORD_SETUP:
+	case RECORD_STATE:
+	case RECORD_REPLY:
+	case RECORD_ROWS:
+	case RECORD_LISTED:
+		return 1U << CHANNEL_WORKER;
+	case RECORD_STORE_LEASE:
+	case RECORD_STORE_EVENT:
+		return 1U << CHANNEL_STORE | 1U << CHANNEL_STORES_CORE;
+	case RECORD_STORE_LOADED:
+	case RECORD_STORE_ANSWER:
+	case RECORD_STORE_AGAIN:
+		return 1U << CHANNEL_STORES_CORE;
+	default:
+		return kind && kind < RECORD_KIND_END ? 1U << CHANNEL_STORE : 0;
+	}
+}
+
 static bool count_ok(enum channel_side side, unsigned int kind, unsigned int count)
 {
-	bool to_core = kind == RECORD_READY || kind == RECORD_REQUEST ||
-		       kind == RECORD_PONG || kind == RECORD_REFRESH ||
-		       kind == RECORD_LIST;
-
-	if (kind == 0 || kind >= RECORD_KIND_END || to_core != (side == CHANNEL_CORE))
+	if (!(readers(kind) >> side & 1))
 		return false;
-	if (kind == RECORD_REPLY || kind == RECORD_REQUEST || kind == RECORD_ROWS)
+	if (kind == RECORD_REPLY || kind == RECORD_REQUEST || kind == RECORD_ROWS ||
+	    kind == RECORD_STORE_LEASE || kind == RECORD_STORE_EVENT)
 		return count >= 1 && count <= 32;
 	return count == (size_of(kind) ? 1U : 0U);
 }
@@ -119,6 +161,29 @@ static void check_request(const struct lease_request *r)
 	must(strcmp(lease_by_name((enum lease_by)r->by), "?"));
 }
 
+/* The same of the store's: nothing of what is taken is beyond its bounds. */
+static void check_store(enum record_kind kind, const void *records, size_t count)
+{
+	const struct store_lease *l = records;
+	const struct store_event *e = records;
+
+	for (size_t n = 0; n < count; n++) {
+		if (kind == RECORD_STORE_LEASE && store_lease_valid(&l[n]))
+			must(l[n].n_filters <= LEASE_FILTERS_MAX && l[n].ext_port &&
+			     l[n].remote_len <= 128 && !(l[n].claims >> LEASE_BY_END) &&
+			     l[n].origin < LEASE_BY_END &&
+			     strnlen(l[n].description, RECORD_DESCRIPTION) <=
+				     LEASE_DESCRIPTION_MAX);
+		if (kind == RECORD_STORE_EVENT && store_event_valid(&e[n]))
+			must(e[n].times && e[n].what < STORE_WHAT_END &&
+			     strcmp(lease_by_name((enum lease_by)e[n].by), "?") &&
+			     strnlen(e[n].description, RECORD_DESCRIPTION) <=
+				     LEASE_DESCRIPTION_MAX);
+	}
+	if (kind == RECORD_STORE_QUESTION && store_question_valid(records))
+		must(((const struct store_question *)records)->limit <= STORE_PAGE);
+}
+
 static void got(void *arg, enum record_kind kind, const void *records, size_t count,
 		const int *fds, size_t n_fds)
 {
@@ -137,6 +202,7 @@ static void got(void *arg, enum record_kind kind, const void *records, size_t co
 	if (kind == RECORD_REQUEST)
 		for (size_t n = 0; n < count; n++)
 			check_request((const struct lease_request *)records + n);
+	check_store(kind, records, count);
 	if (run.n_got == run.free_at) {
 		channel_free(run.channel);
 		run.channel = NULL;
@@ -290,7 +356,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	before = open_fds();
 	memset(&run, 0, sizeof(run));
-	run.side = bits & 1 ? CHANNEL_CORE : CHANNEL_WORKER;
+	run.side = bits & 8   ? bits & 1 ? CHANNEL_STORES_CORE : CHANNEL_STORE
+		   : bits & 1 ? CHANNEL_CORE
+			      : CHANNEL_WORKER;
 	run.free_at = bits >> 4;
 	must(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
 	run.channel = channel_new(base, pair[0], run.side, &ops, &run);

@@ -116,8 +116,16 @@ static bool stage_gone(void *arg)
 	return false;
 }
 
-static const struct ledger_ops ledger_ops = {stage_answer, stage_answered, stage_nothing,
-					     stage_settled, stage_gone};
+static void stage_refused(void *arg, const struct lease_request *req,
+			  enum lease_reason reason)
+{
+	(void)arg;
+	(void)req;
+	(void)reason;
+}
+
+static const struct ledger_ops ledger_ops = {stage_answer,  stage_answered, stage_nothing,
+					     stage_settled, stage_refused,  stage_gone};
 
 static struct in6_addr v4(const char *text)
 {

@@ -12,6 +12,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/core_inside.h"
+
+/* To read a large ruleset takes long, and others may change it often. */
+#define SHADOWS_SHARE 20
 #include "daemon/privileges.h"
 
 static void core_links_readable(evutil_socket_t fd, short what, void *arg)
@@ -203,6 +206,13 @@ struct core *core_new(const struct options *o)
 		"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established");
 	c->udp_idle = core_open_timeout(
 		"/proc/sys/net/netfilter/nf_conntrack_udp_timeout");
+	c->shadows = shadows_new();
+	c->shadows_pace = (struct pace){.burst = UINT32_MAX, .share = SHADOWS_SHARE};
+	if (!c->shadows) {
+		log_error("no memory");
+		core_free(c);
+		return NULL;
+	}
 	topology_init(&c->topology, &c->config);
 	return c;
 }
@@ -333,6 +343,7 @@ void core_free(struct core *c)
 		close(c->udp_idle);
 	links_close(c->links);
 	neighbours_close(c->neighbours);
+	shadows_free(c->shadows);
 	sockets_close(c->sockets);
 	firewall_close(c->firewall);
 	free(c);

@@ -18,10 +18,12 @@
 #include "daemon/heal.h"
 #include "daemon/identity.h"
 #include "daemon/ledger.h"
+#include "daemon/pace.h"
 #include "daemon/topology.h"
 #include "daemon/workers.h"
 #include "firewall/firewall.h"
 #include "firewall/neighbours.h"
+#include "firewall/shadows.h"
 #include "firewall/sockets.h"
 
 #define CORE_TO_ADMIN (1ULL << 32) /* an answer from here on is not a worker's */
@@ -48,6 +50,9 @@ struct core {
 	struct links *links;
 	struct neighbours *neighbours;
 	struct sockets *sockets;
+	struct shadows *shadows;
+	struct pace shadows_pace;
+	bool shadows_known; /* since others changed nftables last */
 	struct firewall *firewall;
 	struct firewall_router router; /* what the firewall was told of router mode */
 	uid_t worker_uid;

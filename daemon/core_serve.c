@@ -255,6 +255,28 @@ const struct ledger_ops core_ledger_ops = {core_answer,         core_answered,
 					   core_leases_changed, core_settled,
 					   core_refused,        core_gone};
 
+/* Do the admin's own rules send that port elsewhere? */
+static bool core_shadowed(struct core *c, uint8_t protocol, uint16_t port)
+{
+	uint64_t began;
+	int err;
+
+	if (heal_others_changed(c->heal))
+		c->shadows_known = false;
+	if (!c->shadows_known && !pace_wait(&c->shadows_pace, clock_ms())) {
+		began = pace_cpu_us();
+		err = shadows_read(c->shadows);
+		if (err) {
+			errno = -err;
+			log_warn("the admin's own rules could not be read: %m");
+		}
+		c->shadows_known = true;
+		pace_done(&c->shadows_pace, clock_ms(), pace_cpu_us() - began);
+	}
+	return shadows_has(c->shadows, protocol, port, c->topology.wan,
+			   &c->topology.wan4);
+}
+
 /* Whether the router itself listens there, or flows of another host leave from there now. */
 enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
 			      const struct in6_addr *internal)
@@ -264,6 +286,8 @@ enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
 	if (sockets_listen(c->sockets, protocol, port, c->topology.wan_index,
 			   &c->topology.wan4, clock_ms()))
 		return LEASE_ROUTER;
+	if (core_shadowed(c, protocol, port))
+		return LEASE_STATIC;
 	if (addr_is_v4(internal) &&
 	    firewall_claimed(c->firewall, protocol, port, addr_to_v4(internal)) > 0) {
 		cut_contested(c->cut, protocol, port);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -31,14 +30,6 @@ struct cut {
 	int err;
 };
 
-static uint64_t cpu_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 static void arm(struct cut *c)
 {
 	uint64_t ms = pace_wait(&c->pace, clock_ms());
@@ -63,7 +54,7 @@ static void note_lease(void *arg, const struct lease *l)
 static void cut_due(evutil_socket_t fd, short what, void *arg)
 {
 	struct cut *c = arg;
-	uint64_t began = cpu_us();
+	uint64_t began = pace_cpu_us();
 	long n;
 
 	(void)fd;
@@ -80,7 +71,7 @@ static void cut_due(evutil_socket_t fd, short what, void *arg)
 		log_debug("%ld flows cut", n);
 	}
 	flows_reset(&c->flows);
-	pace_done(&c->pace, clock_ms(), cpu_us() - began);
+	pace_done(&c->pace, clock_ms(), pace_cpu_us() - began);
 }
 
 static struct portset *contested_of(struct cut *c, uint8_t protocol)
@@ -133,10 +124,10 @@ uint16_t cut_port_of(struct cut *c, uint8_t protocol, uint16_t int_port,
 	if (addr_is_none(&c->flows.wan4) || pace_wait(&c->pace, now) ||
 	    firewall_free(c->fw, protocol, int_port) != 0)
 		return 0;
-	began = cpu_us();
+	began = pace_cpu_us();
 	port = conntrack_port(c->ct, protocol, host, int_port,
 			      addr_to_v4(&c->flows.wan4));
-	pace_done(&c->pace, clock_ms(), cpu_us() - began);
+	pace_done(&c->pace, clock_ms(), pace_cpu_us() - began);
 	return port > 0 ? (uint16_t)port : 0;
 }
 
@@ -168,7 +159,7 @@ static void note_claim(void *arg, uint8_t protocol, uint16_t port,
 void cut_claims_again(struct cut *c)
 {
 	struct claims cs = {0};
-	uint64_t began = cpu_us();
+	uint64_t began = pace_cpu_us();
 	int err;
 
 	if (addr_is_none(&c->flows.wan4))
@@ -182,7 +173,7 @@ void cut_claims_again(struct cut *c)
 	}
 	log_debug("%zu claims restored", cs.n);
 	free(cs.one);
-	pace_done(&c->pace, clock_ms(), cpu_us() - began);
+	pace_done(&c->pace, clock_ms(), pace_cpu_us() - began);
 }
 
 int cut_new(struct event_base *base, struct firewall *fw, const struct ledger *ledger,

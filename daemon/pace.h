@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 struct pace {
 	uint32_t burst;    /* so many in a row without waiting */
@@ -21,5 +22,14 @@ struct pace {
 uint64_t pace_wait(struct pace *p, uint64_t now_ms);
 /* It was done, took so long and ended now. */
 void pace_done(struct pace *p, uint64_t now_ms, uint64_t took_us);
+/* What this thread has used of a CPU so far. */
+static inline uint64_t pace_cpu_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
 /* Has the burst been used up? */
 bool pace_is_slow(const struct pace *p);

@@ -168,6 +168,9 @@ enum chain_use {
 };
 bool router_has_chain(const struct firewall_router *router, enum chain_use use);
 
+/* Is that a set of ours that describes the router, with what we have put there? */
+bool ruleset_is_constant(const char *set);
+
 /* Finds out what the kernel can do, in a table that is gone afterwards. */
 int firewall_probe(struct firewall *fw);
 

@@ -20,6 +20,7 @@ libfirewall_a_SOURCES = \
 	firewall/router.c \
 	firewall/rules.c firewall/rules.h \
 	firewall/ruleset.c \
+	firewall/shadows.c firewall/shadows.h \
 	firewall/sockets.c firewall/sockets.h \
 	firewall/walk.c firewall/walk.h \
 	firewall/walk_eval.c firewall/walk_eval.h \

@@ -291,6 +291,14 @@ static const struct chain_spec chains[] = {
 };
 #define N_CHAINS (sizeof(chains) / sizeof(chains[0]))
 
+bool ruleset_is_constant(const char *set)
+{
+	for (size_t i = 0; i < N_SETS; i++)
+		if (!strcmp(sets[i].name, set))
+			return !(sets[i].flags & NFT_SET_TIMEOUT);
+	return false;
+}
+
 /* What of it is there already. */
 enum found { FOUND_NOTHING, FOUND_SAME, FOUND_OTHER };
 

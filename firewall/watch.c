@@ -58,25 +58,17 @@ static const struct named {
 	{"rev", KIND_REV, ELEMENT_HOST_KEY, 4, 0},
 	{"taken", KIND_CLAIMS, 0, 0, 0},
 	{"mine", KIND_CLAIMS, 0, 0, 0},
-	{"wan", KIND_ROUTER, 0, 0, 0},
-	{"lan", KIND_ROUTER, 0, 0, 0},
-	{"wan4", KIND_ROUTER, 0, 0, 0},
-	{"lan4", KIND_ROUTER, 0, 0, 0},
-	{"reserved", KIND_ROUTER, 0, 0, 0},
-	{"reach4", KIND_ROUTER, 0, 0, 0},
-	{"reach6", KIND_ROUTER, 0, 0, 0},
-	{"http", KIND_ROUTER, 0, 0, 0},
-	{"about", KIND_ROUTER, 0, 0, 0},
 };
 
 static const struct named *find_set(const char *name)
 {
 	static const struct named other = {.kind = KIND_OTHER};
+	static const struct named router = {.kind = KIND_ROUTER};
 
 	for (size_t i = 0; name && i < sizeof(sets) / sizeof(sets[0]); i++)
 		if (!strcmp(sets[i].name, name))
 			return &sets[i];
-	return &other;
+	return name && ruleset_is_constant(name) ? &router : &other;
 }
 
 /* Reading */

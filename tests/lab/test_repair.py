@@ -242,6 +242,39 @@ def test_other_tables_are_none_of_our_business(lab, gw, leases):
     assert "changed our table" not in gw.log()[mark:]
 
 
+def test_a_wan_interface_that_was_made_anew(lab, gw, console, leases):
+    """L3: PPPoE's redial: another index, the address comes later; nobody asks again"""
+    for round in range(2):
+        lab.gw.ip("link del wan0\n")
+        for i in range(round + 1):  # so that the index is another one
+            lab.gw.ip(f"link add filler{round}{i} type bridge\n")
+        net.sh(["ip", "-batch", "-"], f"link add wan0 netns {lab.gw.ns} type veth peer name eth0 "
+               f"netns {lab.inet.ns}\n")
+        lab.inet.ip(f"address add {net.REMOTE1}/24 dev eth0\nlink set eth0 up\n")
+        lab.gw.ip("link set wan0 up\n")
+        lab.wan_up()
+        net.wait_for(lambda: works(lab, leases), 2, "the leases")
+        net.wait_for(lambda: console.address().result == 0, 2, "an answer with the address")
+    (x, p), = lab.inside.items()
+    assert net.source_seen(leases[x], lab.inet) == (net.WAN, x)
+
+
+def test_a_delete_takes_no_port_that_begins_alike(lab, gw, console):
+    """L15: 1100 goes, 11000 and 11001 stay, also over a restart"""
+    for p in (1100, 11000, 11001):
+        console.get(pcp.UDP, p)
+    assert console.delete(pcp.UDP, 1100).result == pcp.SUCCESS
+    for restart in (False, True):
+        if restart:
+            gw.kill()
+            gw.start()
+        assert sorted(l["external_port"] for l in gw.list()) == [11000, 11001]
+        with lab.console.udp(1100) as gone, lab.console.udp(11000) as a, \
+                lab.console.udp(11001) as b:
+            assert net.arrives(lab.inet, a, 11000) and net.arrives(lab.inet, b, 11001)
+            assert not net.arrives(lab.inet, gone, 1100, timeout=0.3)
+
+
 def cpu(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii") as f:
         fields = f.read().rpartition(")")[2].split()

@@ -91,3 +91,8 @@ check_PROGRAMS += tests/unit/test_store
 tests_unit_test_store_SOURCES = tests/unit/test_store.c
 tests_unit_test_store_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_store_LDADD = liblease_san.a libbase_san.a $(SQLITE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_forward
+tests_unit_test_forward_SOURCES = tests/unit/test_forward.c tests/unit/registry_rig.h
+tests_unit_test_forward_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_forward_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)

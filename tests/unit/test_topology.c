@@ -179,6 +179,47 @@ static void networks_behind_a_switch_belong_to_the_lan(void **state)
 	assert_int_equal(policy.n_nets, 0);
 }
 
+/* Issue 5 item 10: workers and rules know a LAN by its number. */
+static void another_configuration_moves_no_lan_that_stays(void **state)
+{
+	static struct config config = {.n_lans = 3,
+				       .lan = {{.name = "br-lan", .upnp = true},
+					       {.name = "eth5"},
+					       {.name = "eth6"}}};
+	static struct config next = {
+		.n_lans = 3,
+		.lan = {{.name = "br-new"},
+			{.name = "eth6", .pcp = true, .trusted = true},
+			{.name = "br-lan", .upnp = true}}};
+	static struct config none;
+	struct topology t, was;
+	struct links l;
+
+	(void)state;
+	home_router(&l);
+	topology_init(&t, &config);
+	topology_read(&t, &l);
+	was = t;
+	topology_configure(&t, &next);
+	topology_read(&t, &l);
+	assert_string_equal(t.lan[0].name, "br-lan");
+	assert_string_equal(t.lan[1].name, "br-new");
+	assert_string_equal(t.lan[2].name, "eth6");
+	assert_string_equal(t.lan[3].name, "");
+	assert_false(topology_lan_serves_else(&was.lan[0], &t.lan[0]));
+	assert_true(topology_lan_serves_else(&was.lan[1], &t.lan[1]));
+	assert_true(topology_lan_serves_else(&was.lan[2], &t.lan[2]));
+	assert_true(t.lan[2].trusted && t.lan[2].pcp);
+	assert_int_equal(t.lan[0].http_port, 49152);
+	topology_configure(&t,
+			   &none); /* br-guest has a private address, and a number free */
+	topology_read(&t, &l);
+	assert_string_equal(t.lan[0].name, "br-lan");
+	assert_string_equal(t.lan[3].name, "br-guest");
+	assert_true(t.lan[3].trusted && t.lan[3].n_addrs && t.lan[0].pcp);
+	assert_int_equal(t.lan[1].n_addrs, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +228,7 @@ int main(void)
 		cmocka_unit_test(a_private_wan_address_makes_the_wan_no_lan),
 		cmocka_unit_test(a_lan_keeps_its_number_while_it_is_away),
 		cmocka_unit_test(configured_names_are_taken_as_they_are),
+		cmocka_unit_test(another_configuration_moves_no_lan_that_stays),
 		cmocka_unit_test(networks_behind_a_switch_belong_to_the_lan),
 	};
 

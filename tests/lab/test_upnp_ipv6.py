@@ -232,24 +232,28 @@ def test_it_ends_on_time(lab, gw, fc, port):
 
 @pytest.mark.seconds(60)
 def test_pinholes_of_a_former_prefix_end(port):
-    """F10: what is of the LAN's other addresses stays"""
+    """F10: they go with their hosts, number and all, or end where there is no other prefix; what
+    is of the LAN's other addresses stays"""
     with net.Net(ipv6=True) as lab, gateway.Gateway(lab) as gw:
         p = port()
-        Firewall(lab.console, net.CONSOLE6).open(p)
+        number = Firewall(lab.console, net.CONSOLE6).open(p)
         upnp.Igd(lab.console).add("UDP", p)
         with lab.console.udp(p, net.CONSOLE6) as s:
             assert comes(lab, s, p)
             lab.gw.ip(f"address del {net.LAN6}/64 dev br-lan\n"
                       "address add 2a01:78::1/64 dev br-lan nodad\n")
-            net.wait_for(lambda: not pinholes(gw), 20, "the end of the pinhole", 0.2)
+            net.wait_for(lambda: [l["internal_address"] for l in pinholes(gw)] ==
+                         ["2a01:78::20"], 20, "the pinhole in the other prefix", 0.2)
             lab.gw.ip("route add 2a01:77::/64 dev br-lan\n")
             assert not comes(lab, s, p)
-        assert gw.lease("udp", p) and "reason=policy" in gw.log()
         lab.console.ip("address add 2a01:78::20/64 dev eth0 nodad\n")
         again = Firewall.__new__(Firewall)
         again.addr = "2a01:78::20"
         upnp.Igd.__init__(again, From(lab.console, again.addr), 2, gateway="2a01:78::1")
-        assert again.open(p) and len(pinholes(gw)) == 1
+        assert again.open(p) == number
+        lab.gw.ip("address del 2a01:78::1/64 dev br-lan\n")
+        net.wait_for(lambda: not pinholes(gw), 20, "the end of the pinhole", 0.2)
+        assert gw.lease("udp", p) and "reason=policy" in gw.log()
 
 
 def test_the_outbound_timeout_is_the_kernels(lab, gw, fc, port):

@@ -243,9 +243,9 @@ lab() # BUILD PYTEST-ARGUMENT...
 lab_tests()
 {
 	status=0
-	lab check tests/lab --ignore=tests/lab/test_load.py >"$build/lab-check.log" 2>&1 &
+	lab check tests/lab >"$build/lab-check.log" 2>&1 &
 	sanitized=$!
-	lab plain tests/lab --ignore=tests/lab/test_load.py || status=$?
+	lab plain tests/lab || status=$?
 	say "lab tests, programs with ASan and UBSan"
 	wait $sanitized || status=$?
 	cat "$build/lab-check.log"
@@ -313,7 +313,7 @@ check()
 	*)
 		stage "unit tests (ASan, UBSan)" unit_tests
 		stage "lab tests" lab_tests
-		stage "lab under load" lab plain tests/lab/test_load.py
+		stage "lab under load" lab plain tests/lab -m alone
 		;;
 	esac
 	stage "fuzzing (60 s)" fuzzing

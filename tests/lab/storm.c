@@ -12,13 +12,10 @@
  *	slow  asks for the description many times over and reads nothing
  *   storm probe SOURCE SERVER PORT PERIOD-MS SECONDS PATH [BODY-FILE SOAPACTION]
  *	One request each period, a GET or a POST; what is late is not made up for.
- *   storm serve ADDRESS PORT SECONDS
- *	Answers all that is said, one after the other: what a server can do on this machine.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -353,36 +350,6 @@ static void probe_request(struct probe *p, int argc, char **argv)
 	p->len = (size_t)head + n;
 }
 
-/* --- serve --- */
-
-static void serve(const struct sockaddr_in *own, uint64_t end)
-{
-	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-	const struct timeval limit = {.tv_sec = 1};
-	const int on = 1;
-	unsigned long served = 0;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	if (fd < 0 || bind(fd, (const struct sockaddr *)own, sizeof(*own)) ||
-	    listen(fd, 128))
-		die("serve");
-	while (now_ns() < end) {
-		char buf[16384];
-		int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-
-		if (conn < 0)
-			continue;
-		if (recv(conn, buf, sizeof(buf), 0) > 0 &&
-		    send(conn, answer, sizeof(answer) - 1, MSG_NOSIGNAL) > 0)
-			served++;
-		close(conn);
-	}
-	close(fd);
-	printf("{\"served\":%lu}\n", served);
-}
-
 int main(int argc, char **argv)
 {
 	const struct rlimit files = {CONNECTIONS_MAX + 64, CONNECTIONS_MAX + 64};
@@ -393,13 +360,6 @@ int main(int argc, char **argv)
 	if (argc > 2 && strcmp(argv[1], "hold") == 0) {
 		hold_arguments(&storm, argc, argv);
 		storm_hold(&storm);
-		return 0;
-	}
-	if (argc == 5 && strcmp(argv[1], "serve") == 0) {
-		struct sockaddr_in own = address(argv[2],
-						 (unsigned int)number(argv[3], 1, 65535));
-
-		serve(&own, now_ns() + (uint64_t)(strtod(argv[4], NULL) * 1e9));
 		return 0;
 	}
 	if ((argc != 8 && argc != 10) || strcmp(argv[1], "probe") != 0) {

@@ -21,10 +21,8 @@ PORT = 49152
 PC2 = "192.168.77.31"  # a third attacker
 ATTACKERS = 3
 CONNECTIONS = 1000
-P99_US = 200000 if gateway.sanitized() else 20000
-# A machine that is busy with other things answers late, whoever serves. So a plain server, one
-# process without a worker and a core, is asked beside ours: several times its p99 is allowed.
-BESIDE, PORT_BESIDE, TRIES = 4, 8080, 3
+P99_US = 20000
+TRIES = 3  # as the machine may be busy with something else
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
@@ -116,6 +114,7 @@ def probe(lab, igd, seconds, body=None, action="GetExternalIPAddress", host=None
 # Many connections
 
 
+@pytest.mark.alone
 @pytest.mark.seconds(90)
 @pytest.mark.parametrize("gw,kind", [
     (BARE, "idle"), (BARE, "half"), (BARE, "drip"), (BARE, "slow"), (GUARDED, "drip")],
@@ -127,21 +126,17 @@ def test_connections_of_three_hosts_do_not_keep_others_out(lab, gw, igd, worker,
     before = memory_kb(worker)
     body = upnp.envelope(IP1, "AddPortMapping", igd.mapping("UDP", p))
     for _ in range(TRIES):
-        plain = Storm(lab.gw, "serve", net.LAN, PORT_BESIDE, 6)
         attack = hold(lab, kind, 6)
         time.sleep(0.5)
         honest = probe(lab, igd, 4.5, body, "AddPortMapping")
-        beside = Storm(lab.console, "probe", net.CONSOLE, net.LAN, PORT_BESIDE, 25, 4.5, "/")
-        seen, beside = honest.end(), beside.end()
-        plain.end()
-        bound = max(P99_US, BESIDE * beside["p99_us"])
+        seen = honest.end()
         attacks = [a.end() for a in attack]
-        print(seen, beside, attacks)
+        print(seen, attacks)
         assert all(a["dialled"] >= CONNECTIONS and a["opened"] > 0 for a in attacks), attacks
         assert seen["failed"] == 0, seen
-        if seen["p99_us"] < bound:
+        if seen["p99_us"] < P99_US:
             break
-    assert seen["p99_us"] < bound and seen["good"] > 50, (seen, beside)
+    assert seen["p99_us"] < P99_US and seen["good"] > 100, seen
     assert gw.lease("udp", p)
     if not gateway.sanitized():
         assert memory_kb(worker) - before < 4096

@@ -17,6 +17,7 @@ CONFIG = """wan "wan0" {}
 lan "br-lan" {}
 limits { leases = 131072  per-host = 65535  requests-per-second = 1000000 }
 """
+pytestmark = pytest.mark.alone
 TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
 
 

@@ -26,8 +26,8 @@
 #define HOOKS_TTL 4    /* of NOTIFYs, UDA 1.0 section 1.2.2 */
 #define SEARCHES_PER_SECOND 20
 #define SEARCHES_BURST 40
-#define SEARCHES_ALL_PER_SECOND 500 /* of all hosts: libupnp queues 100 and drops aloud */
-#define SEARCHES_ALL_BURST 50
+#define HOOKS_PACE_US 200 /* how often we look whether libupnp is through */
+#define HOOKS_PACES 100   /* and how often at most */
 
 /* What libupnp reads when there is nothing for it after all: a search for nobody. Its own
  * readers take an error for the end of the socket. */
@@ -68,7 +68,7 @@ static struct {
 	atomic_uint asked; /* the latest of those */
 	atomic_uint answered;
 	struct rate searches; /* the reading thread's, too */
-	struct rate all;
+	atomic_ullong handed; /* whose search has no answer yet; 0: nobody's */
 } hooks = {.v4 = {.fd = -1}, .v6 = {{.fd = -1}, {.fd = -1}}, .probe = -1};
 
 /* dlsym() gives objects, the standard knows no way from them to functions but this. */
@@ -101,7 +101,6 @@ int hooks_init(const struct hooks_config *config)
 
 	hooks.config = *config;
 	rate_init(&hooks.searches, SEARCHES_PER_SECOND, SEARCHES_BURST);
-	rate_init(&hooks.all, SEARCHES_ALL_PER_SECOND, SEARCHES_ALL_BURST);
 	hooks.probe = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	return err || hooks.probe >= 0 ? err : -errno;
 }
@@ -281,8 +280,6 @@ static bool hooks_search(struct hooks_source *src)
 		    !rate_take(&hooks.searches, &addr, clock_ms()))
 			continue;
 		src->len = ssdp_canonical(hooks.config.description, target, src->search);
-		if (src->len && !rate_take(&hooks.all, &in6addr_any, clock_ms()))
-			src->len = 0;
 		src->from = from;
 	}
 	return src->len > 0;
@@ -306,6 +303,26 @@ static void hooks_take_probe(void)
 				      description_udn(hooks.config.description, 0, 0),
 				      hooks.v4.search);
 	hooks_from_nobody(&hooks.v4);
+}
+
+/* The host and port of a search, as good as unique; never 0. */
+static unsigned long long hooks_whose(const struct sockaddr *from)
+{
+	const struct in6_addr addr = addr_from_sockaddr(from);
+	unsigned long long tail;
+
+	memcpy(&tail, &addr.s6_addr[8], sizeof(tail));
+	return (tail ^ (unsigned long long)port_from_sockaddr(from) << 17) | 1;
+}
+
+/* libupnp queues a hundred jobs, throws away what is more, and says so on stderr each time:
+ * it is handed the next search when it begins to answer the last one. */
+static void hooks_pace(void)
+{
+	const struct timespec pause = {.tv_nsec = HOOKS_PACE_US * 1000};
+
+	for (int i = 0; i < HOOKS_PACES && atomic_load(&hooks.handed); i++)
+		nanosleep(&pause, NULL);
 }
 
 /* Is there something for libupnp to read, whether the kernel says so or not? The change of
@@ -381,6 +398,9 @@ ssize_t hook_recvfrom(int fd, void *buf, size_t size, int flags, struct sockaddr
 	if (!src)
 		return real_recvfrom(fd, buf, size, flags, from, from_len);
 	if (hooks_search(src)) {
+		hooks_pace();
+		atomic_store(&hooks.handed,
+			     hooks_whose((const struct sockaddr *)&src->from));
 		data = src->search;
 		len = src->len;
 		src->len = 0;
@@ -426,6 +446,8 @@ static bool hooks_may_answer(const struct sockaddr *to, const void *buf, size_t 
 {
 	const struct in6_addr addr = addr_from_sockaddr(to);
 
+	if (atomic_load(&hooks.handed) == hooks_whose(to))
+		atomic_store(&hooks.handed, 0);
 	if (hooks_is_loopback(to)) {
 		atomic_store(&hooks.answered, atomic_load(&hooks.asked));
 		return false;

@@ -162,7 +162,8 @@ def test_searches_of_hosts_that_are_not_there_leave_no_trace(lab, gw):
     for _ in range(5):
         assert upnp.search(lab.console2, IGD1, enough=1)[0].seconds < 0.25
     assert gw.process_id("igd", "br-lan") == worker
-    assert "jobs" not in gw.log()  # libupnp says so, without end, of what it throws away
+    if not gateway.sanitized():  # too slow then
+        assert "jobs" not in gw.log()  # libupnp says so, without end, of what it throws away
 
 
 # Announcements

@@ -535,16 +535,13 @@ void expr_dnat(struct expr *e, unsigned int addr_at, unsigned int port_at)
 	nat(e, NFT_NAT_DNAT, addr_at, port_at);
 }
 
-void expr_dnat_range(struct expr *e)
+void expr_dnat_addr(struct expr *e, unsigned int addr_at)
 {
 	struct nftnl_expr *x = add(e, "nat");
 
 	put_u32(x, NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT);
 	put_u32(x, NFTNL_EXPR_NAT_FAMILY, NFPROTO_IPV4);
-	put_u32(x, NFTNL_EXPR_NAT_REG_ADDR_MIN, reg(0));
-	put_u32(x, NFTNL_EXPR_NAT_REG_PROTO_MIN, reg(1));
-	put_u32(x, NFTNL_EXPR_NAT_REG_ADDR_MAX, reg(2));
-	put_u32(x, NFTNL_EXPR_NAT_REG_PROTO_MAX, reg(3));
+	put_u32(x, NFTNL_EXPR_NAT_REG_ADDR_MIN, reg(addr_at));
 }
 
 void expr_snat(struct expr *e, unsigned int addr_at, unsigned int port_at)

@@ -81,8 +81,7 @@ void expr_set_put(struct expr *e, enum expr_set_op op, const char *set, unsigned
 void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
 		    uint32_t burst);
 void expr_dnat(struct expr *e, unsigned int addr_at, unsigned int port_at);
-/* Of a map whose data are intervals: address, port, last address, last port. */
-void expr_dnat_range(struct expr *e);
+void expr_dnat_addr(struct expr *e, unsigned int addr_at); /* the port stays */
 void expr_snat(struct expr *e, unsigned int addr_at, unsigned int port_at);
 void expr_masquerade(struct expr *e);
 void expr_masquerade_port(struct expr *e, unsigned int port_at);

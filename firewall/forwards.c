@@ -3,7 +3,8 @@
  * Static forwards in the kernel: maps and sets of their own, in which a range is one element
  * however many ports it has.
  *
- * forwards: who . proto . port -> inside address and port, as intervals
+ * forwards: who . proto . port -> inside address and port, of single ports
+ * forward_ranges: the same of ranges, which keep their ports -> inside address
  * forward_held: external ports that LAN hosts do not leave from by chance
  * forward_own: inside ports that leave from their own number
  * forward_rev: inside ports that leave from another one
@@ -16,8 +17,7 @@
 
 #include "firewall/rules.h"
 
-#define FORWARD_KEY 12  /* ip . proto . port */
-#define FORWARD_DATA 16 /* ip . port, and the end of both */
+#define FORWARD_KEY 12 /* ip . proto . port */
 
 static void put_port(uint8_t field[4], uint16_t port)
 {
@@ -53,11 +53,15 @@ static void put_sources(const struct prefix *p, uint8_t from[4], uint8_t to[4])
 	}
 }
 
+static bool is_range(const struct lease_forward *f)
+{
+	return f->first != f->last;
+}
+
 static void put_forward(struct filler *f, const struct lease_forward *fwd,
 			const struct prefix *source)
 {
-	uint8_t from[FORWARD_KEY], to[FORWARD_KEY], data[FORWARD_DATA];
-	uint16_t int_last = (uint16_t)(fwd->int_first + (fwd->last - fwd->first));
+	uint8_t from[FORWARD_KEY], to[FORWARD_KEY], data[ELEMENT_DEST];
 	uint8_t low[4], high[4];
 
 	put_sources(source, low, high);
@@ -65,13 +69,30 @@ static void put_forward(struct filler *f, const struct lease_forward *fwd,
 	put_key(to, high, fwd->protocol, fwd->last);
 	memcpy(data, &fwd->internal.s6_addr[12], 4);
 	put_port(data + 4, fwd->int_first);
-	memcpy(data + 8, &fwd->internal.s6_addr[12], 4);
-	put_port(data + 12, int_last);
 	fill(f, &(struct kernel_element){.key = from,
 					 .key_to = to,
 					 .key_len = FORWARD_KEY,
 					 .data = data,
-					 .data_len = FORWARD_DATA});
+					 .data_len = is_range(fwd) ? 4 : ELEMENT_DEST});
+}
+
+/* All single ports, or all ranges. */
+static void put_forwards(struct firewall *fw, const char *map,
+			 const struct firewall_config *c, bool ranges)
+{
+	struct filler f = {.fw = fw, .set = map};
+
+	for (size_t i = 0; i < c->n_forwards; i++) {
+		const struct lease_forward *fwd = &c->forwards[i];
+
+		if (is_range(fwd) != ranges)
+			continue;
+		for (size_t k = 0; k < fwd->n_from; k++)
+			put_forward(&f, fwd, &fwd->from[k]);
+		if (!fwd->n_from)
+			put_forward(&f, fwd, NULL);
+	}
+	fill_end(&f);
 }
 
 /* Which inside ports of its host and protocol go into a set. */
@@ -151,25 +172,19 @@ static void put_rev(struct firewall *fw, const struct firewall_config *c)
 
 void forwards_put(struct firewall *fw, const struct firewall_config *c)
 {
-	static const char *const names[] = {"forwards", "forward_held", "forward_own",
-					    "forward_rev", "forward_via"};
-	struct filler f = {.fw = fw, .set = "forwards"};
+	static const char *const names[] = {"forwards",     "forward_ranges",
+					    "forward_held", "forward_own",
+					    "forward_rev",  "forward_via"};
 	struct filler held = {.fw = fw, .set = "forward_held"};
 	struct portset tcp = {0}, udp = {0};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		flush_message(&fw->batch, fw->table, names[i]);
-	for (size_t i = 0; i < c->n_forwards; i++) {
-		const struct lease_forward *fwd = &c->forwards[i];
-
-		for (size_t k = 0; k < fwd->n_from; k++)
-			put_forward(&f, fwd, &fwd->from[k]);
-		if (!fwd->n_from)
-			put_forward(&f, fwd, NULL);
-		portset_add(fwd->protocol == IPPROTO_TCP ? &tcp : &udp, fwd->first,
-			    fwd->last);
-	}
-	fill_end(&f);
+	put_forwards(fw, "forwards", c, false);
+	put_forwards(fw, "forward_ranges", c, true);
+	for (size_t i = 0; i < c->n_forwards; i++)
+		portset_add(c->forwards[i].protocol == IPPROTO_TCP ? &tcp : &udp,
+			    c->forwards[i].first, c->forwards[i].last);
 	fill_ports(&held, IPPROTO_TCP, &tcp);
 	fill_ports(&held, IPPROTO_UDP, &udp);
 	fill_end(&held);
@@ -181,7 +196,7 @@ void forwards_put(struct firewall *fw, const struct firewall_config *c)
 /* Rules */
 
 /* What comes in by the interfaces of that set, or from the router itself (NULL). */
-static void pre(struct rules *r, const char *from)
+static void pre(struct rules *r, const char *from, bool ranges)
 {
 	struct expr *e = rules_begin(r, from ? "pre" : "self");
 
@@ -192,16 +207,21 @@ static void pre(struct rules *r, const char *from)
 		expr_daddr_in(e, "wan4");
 	rules_tcp_udp(r, true);
 	rules_saddr_proto_port(e, EXPR_DPORT, 0);
-	expr_map(e, "forwards", 0);
-	expr_dnat_range(e);
+	expr_map(e, ranges ? "forward_ranges" : "forwards", 0);
+	if (ranges)
+		expr_dnat_addr(e, 0);
+	else
+		expr_dnat(e, 0, 1);
 	rules_end(r);
 }
 
 void forwards_fill_pre(struct rules *r)
 {
-	pre(r, "wan");
-	pre(r, "lan");
-	pre(r, NULL);
+	for (int ranges = 0; ranges < 2; ranges++) {
+		pre(r, "wan", ranges);
+		pre(r, "lan", ranges);
+		pre(r, NULL, ranges);
+	}
 }
 
 void forwards_fill_src(struct rules *r)

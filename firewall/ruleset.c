@@ -58,7 +58,6 @@ struct set_spec {
 	uint32_t size; /* 0: no limit, as an interval set that is full never empties */
 	uint8_t fields[5]; /* of an interval set with a concatenation */
 	uint8_t n_fields;
-	bool data_range; /* data are intervals: nft has to be told, too */
 	bool host_order; /* nft has to be told, or cannot print the elements */
 	bool counted; /* each element has a counter; nft reads them back only if told */
 };
@@ -196,10 +195,17 @@ static const struct set_spec sets[] = {
 	 .key_type = IP_PROTO_PORT,
 	 .key_len = 12,
 	 .data_type = IP_PORT,
-	 .data_len = 16,
+	 .data_len = 8,
 	 .fields = {4, 1, 2},
-	 .n_fields = 3,
-	 .data_range = true},
+	 .n_fields = 3},
+	{.name = "forward_ranges",
+	 .flags = NFT_SET_MAP | RANGES,
+	 .key_type = IP_PROTO_PORT,
+	 .key_len = 12,
+	 .data_type = KERNEL_TYPE_IP,
+	 .data_len = 4,
+	 .fields = {4, 1, 2},
+	 .n_fields = 3},
 	{.name = "forward_held",
 	 .flags = RANGES,
 	 .key_type = PROTO_PORT,
@@ -458,9 +464,6 @@ static int put_set(struct firewall *fw, const struct set_spec *spec, uint32_t id
 	/* nft's TLV for the byte order of keys: 1, an int, is the host's. */
 	uint8_t host_order[2 + sizeof(uint32_t)] = {NFTNL_UDATA_SET_KEYBYTEORDER,
 						    sizeof(uint32_t)};
-	/* And the one for data that are intervals. */
-	uint8_t data_range[2 + sizeof(uint32_t)] = {NFTNL_UDATA_SET_DATA_INTERVAL,
-						    sizeof(uint32_t)};
 	struct nftnl_set *s = nftnl_set_alloc();
 	struct nftnl_expr *counter = s && spec->counted ? nftnl_expr_alloc("counter")
 							: NULL;
@@ -470,7 +473,6 @@ static int put_set(struct firewall *fw, const struct set_spec *spec, uint32_t id
 	if (counter)
 		nftnl_set_add_expr(s, counter); /* its owner from here on */
 	memcpy(host_order + 2, &(uint32_t){1}, sizeof(uint32_t));
-	memcpy(data_range + 2, &(uint32_t){1}, sizeof(uint32_t));
 	if (!err && (nftnl_set_set_str(s, NFTNL_SET_TABLE, fw->table) ||
 		     nftnl_set_set_str(s, NFTNL_SET_NAME, spec->name)))
 		err = -ENOMEM;
@@ -498,8 +500,6 @@ static int put_set(struct firewall *fw, const struct set_spec *spec, uint32_t id
 				   spec->n_fields);
 	if (spec->host_order)
 		nftnl_set_set_data(s, NFTNL_SET_USERDATA, host_order, sizeof(host_order));
-	if (spec->data_range)
-		nftnl_set_set_data(s, NFTNL_SET_USERDATA, data_range, sizeof(data_range));
 	nftnl_set_nlmsg_build_payload(nlh, s);
 	nftnl_set_free(s);
 	return 0;

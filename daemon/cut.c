@@ -13,7 +13,12 @@
 #include "firewall/firewall.h"
 
 #define CUT_GATHER_MS 20
-#define CUT_SHARE 10 /* at most a tenth of one CPU, with what is asked between */
+/* Even an empty table takes milliseconds to walk, in which nobody is answered: while leases come
+ * and go all the time it is walked so often. */
+#define CUT_BURST 2
+#define CUT_EVERY_MS 250
+#define CUT_SHARE 12 /* rests so many times as long as it took: a thirteenth of a CPU */
+#define ASK_SHARE 50
 /* Masquerading moves flows to ports from here up and does not look whose they are. */
 #define CUT_CROWDED 32768
 #define CLAIMS_FIRST 1024
@@ -24,6 +29,7 @@ struct cut {
 	struct conntrack *ct;
 	struct event *due;
 	struct pace pace;
+	struct pace asking; /* of cut_port_of() */
 	struct flows flows;
 	struct portset contested_tcp;
 	struct portset contested_udp;
@@ -121,13 +127,13 @@ uint16_t cut_port_of(struct cut *c, uint8_t protocol, uint16_t int_port,
 	if (firewall_claims(c->fw, protocol, int_port, host, NULL) > 0)
 		return int_port;
 	/* Only what somebody else has can have moved them. */
-	if (addr_is_none(&c->flows.wan4) || pace_wait(&c->pace, now) ||
+	if (addr_is_none(&c->flows.wan4) || pace_wait(&c->asking, now) ||
 	    firewall_free(c->fw, protocol, int_port) != 0)
 		return 0;
 	began = pace_cpu_us();
 	port = conntrack_port(c->ct, protocol, host, int_port,
 			      addr_to_v4(&c->flows.wan4));
-	pace_done(&c->pace, clock_ms(), pace_cpu_us() - began);
+	pace_done(&c->asking, clock_ms(), pace_cpu_us() - began);
 	return port > 0 ? (uint16_t)port : 0;
 }
 
@@ -186,7 +192,9 @@ int cut_new(struct event_base *base, struct firewall *fw, const struct ledger *l
 		return -ENOMEM;
 	c->fw = fw;
 	c->ledger = ledger;
-	c->pace = (struct pace){.burst = UINT32_MAX, .share = CUT_SHARE};
+	c->pace = (struct pace){
+		.burst = CUT_BURST, .every_ms = CUT_EVERY_MS, .share = CUT_SHARE};
+	c->asking = (struct pace){.burst = UINT32_MAX, .share = ASK_SHARE};
 	err = conntrack_open(&c->ct);
 	c->due = event_new(base, -1, 0, cut_due, c);
 	if (err || !c->due) {

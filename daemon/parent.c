@@ -285,6 +285,8 @@ static void parent_reload(struct parent *p)
 	close(p->spawn->config_fd); /* for each core that will be started */
 	p->spawn->config_fd = fd;
 	*p->config = next;
+	if (!next.router.on) /* no forwarding without the filter */
+		sysctl_restore(p->spawn->options->runtime_dir);
 	config_tell(p, ROLE_OP_CONFIG, fd);
 }
 

@@ -210,3 +210,29 @@ access "pc" {{ address = "{net.PC}"  leases = 0 }}
     done = clients.upnpc(lab.console, "-a", net.CONSOLE, "9999", "9999", "UDP", check=False).stdout
     assert "failed" in done
     assert gw.reload(CONFIG + f'access "none" {{ address = "{net.CONSOLE}" leases = 0 }}\n') == 2
+
+
+def test_own_masquerade(lab, gw, port):
+    """Off, an admin's snat to a chosen address holds; on, ours comes first. Leases lead in either
+    way."""
+    lab.gw.ip("address add 11.0.0.9/32 dev wan0\n")
+    lab.gw.nft("""table ip chosen {
+        chain post {
+            type nat hook postrouting priority srcnat - 1;
+            oifname "wan0" snat to 11.0.0.9
+        }
+    }""")
+    p = port()
+    try:
+        gw.reload(CONFIG + "own-masquerade = false\n")
+        natpmp_port(lab.console, p)
+        with lab.console2.udp(port()) as s, lab.console.udp(p) as t:
+            assert net.source_seen(s, lab.inet)[0] == "11.0.0.9"
+            assert net.arrives(lab.inet, t, p)
+        gw.reload(CONFIG)
+        with lab.console2.udp(port()) as s, lab.console.udp(p) as t:
+            assert net.source_seen(s, lab.inet)[0] == net.WAN
+            assert net.arrives(lab.inet, t, p)
+    finally:
+        lab.gw.nft("delete table ip chosen")
+        lab.gw.ip("address del 11.0.0.9/32 dev wan0\n")

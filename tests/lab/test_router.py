@@ -43,7 +43,8 @@ def lab():
 @pytest.fixture(scope="module")
 def gw(lab):
     with gateway.Gateway(lab, ROUTER) as g:
-        net.wait_for(lambda: sysctl(lab.gw, SYSCTLS[0]) == "1", what="forwarding")
+        net.wait_for(lambda: [sysctl(lab.gw, k) for k in SYSCTLS[:2]] == ["1", "1"],
+                     what="forwarding")
         yield g
     assert not gateway.problems(g.log()), "portreeved logged errors"
 
@@ -430,14 +431,12 @@ def test_pings_are_answered_where_that_is_allowed(lab, gw):
 def test_taken_out_it_is_over(lab, gw):
     """The chains are gone, and the sysctls what they were."""
     gw.reload(CONFIG)
-    net.wait_for(lambda: sysctl(lab.gw, SYSCTLS[0]) == "0", 3, "ip_forward")
-    assert sysctl(lab.gw, SYSCTLS[1]) == "0" and sysctl(lab.gw, SYSCTLS[2]) == "1"
+    assert [sysctl(lab.gw, k) for k in SYSCTLS] == ["0", "0", "1"]
     assert reaches(lab.inet, lab.gw, net.WAN), "nobody filters now"
     table = lab.gw.run("nft", "list", "table", "inet", "portreeve").stdout
     assert "policy drop" not in table and "router_" not in table
     gw.reload(ROUTER)
-    net.wait_for(lambda: sysctl(lab.gw, SYSCTLS[0]) == "1", 3, "ip_forward")
-    assert [sysctl(lab.gw, k) for k in SYSCTLS[1:]] == ["1", "2"]
+    net.wait_for(lambda: [sysctl(lab.gw, k) for k in SYSCTLS] == ["1", "1", "2"], 3, "the sysctls")
     assert not reaches(lab.inet, lab.gw, net.WAN)
 
 

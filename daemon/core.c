@@ -14,7 +14,7 @@
 #include "daemon/core_inside.h"
 
 /* To read a large ruleset takes long, and others may change it often. */
-#define SHADOWS_SHARE 20
+#define SHADOWS_SHARE 3
 #include "daemon/privileges.h"
 
 static void core_links_readable(evutil_socket_t fd, short what, void *arg)

@@ -18,12 +18,16 @@ static const char help[] =
 	"  check         what stands in the way of open ports on this machine\n"
 	"  delete PORT   closes a port now (for root); PORT is udp/3074, 3074/udp, or\n"
 	"                3074 for both protocols\n"
+	"  history       what was opened, closed and refused, and why\n"
 	"  reload        reads the configuration again and applies it (for root)\n"
 	"  help          this text\n"
 	"\n"
 	"options, before or after the command:\n"
 	"  --json              for scripts\n"
 	"  --remote PREFIX     delete: only the lease for that remote address or prefix\n"
+	"  --since TIME        history: so far back, as 2h or 7d [1d]\n"
+	"  --host ADDRESS      history: only of that host\n"
+	"  --port PORT         history: only of that port, inside or outside\n"
 	"  --runtime-dir DIR   where portreeved's control socket is\n"
 	"                      [" RUNSTATEDIR "/portreeve]\n"
 	"  --help, --version\n"
@@ -37,7 +41,7 @@ static const struct cli_command {
 	int (*run)(struct cli *cli, int argc, char **argv);
 } commands[] = {
 	{"list", cli_list},   {"status", cli_status}, {"delete", cli_delete},
-	{"check", cli_check}, {"reload", cli_reload},
+	{"check", cli_check}, {"reload", cli_reload}, {"history", cli_history},
 };
 
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)
@@ -177,6 +181,9 @@ enum option_value {
 	OPTION_DIR = 256,
 	OPTION_JSON,
 	OPTION_REMOTE,
+	OPTION_SINCE,
+	OPTION_HOST,
+	OPTION_PORT,
 	OPTION_HELP,
 	OPTION_VERSION
 };
@@ -185,6 +192,9 @@ static const struct option options[] = {
 	{"runtime-dir", required_argument, NULL, OPTION_DIR},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"remote", required_argument, NULL, OPTION_REMOTE},
+	{"since", required_argument, NULL, OPTION_SINCE},
+	{"host", required_argument, NULL, OPTION_HOST},
+	{"port", required_argument, NULL, OPTION_PORT},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{NULL, 0, NULL, 0},
@@ -218,6 +228,15 @@ static int options_parse(struct cli *cli, int argc, char **argv)
 		case OPTION_REMOTE:
 			cli->remote = optarg;
 			break;
+		case OPTION_SINCE:
+			cli->since = optarg;
+			break;
+		case OPTION_HOST:
+			cli->host = optarg;
+			break;
+		case OPTION_PORT:
+			cli->port = optarg;
+			break;
 		case 'h':
 		case OPTION_HELP:
 			fputs(help, cli->out);
@@ -247,6 +266,11 @@ static int command_run(struct cli *cli, int argc, char **argv)
 	if (cli->remote && strcmp(argv[0], "delete") != 0)
 		return cli_fail(cli, CLI_USAGE,
 				"--remote is for delete; see portreeve help");
+	if ((cli->since || cli->host || cli->port) && strcmp(argv[0], "history") != 0)
+		return cli_fail(
+			cli, CLI_USAGE,
+			"--since, --host and --port are for history; see portreeve "
+			"help");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strcmp(argv[0], commands[i].name) == 0)
 			return commands[i].run(cli, argc - 1, argv + 1);

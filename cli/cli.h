@@ -33,6 +33,9 @@ struct cli {
 	/* From the command line. */
 	const char *runtime_dir;
 	const char *remote; /* or NULL */
+	const char *since;  /* of history; or NULL */
+	const char *host;
+	const char *port;
 	bool json;
 };
 
@@ -43,6 +46,7 @@ int cli_run(struct cli *cli, int argc, char **argv);
 int cli_list(struct cli *cli, int argc, char **argv);
 int cli_status(struct cli *cli, int argc, char **argv);
 int cli_delete(struct cli *cli, int argc, char **argv);
+int cli_history(struct cli *cli, int argc, char **argv);
 int cli_check(struct cli *cli, int argc, char **argv);
 int cli_reload(struct cli *cli, int argc, char **argv);
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 noinst_LIBRARIES += libcli.a
-libcli_a_SOURCES = cli/check.c cli/cli.c cli/cli.h cli/client.c cli/client.h cli/delete.c \
+libcli_a_SOURCES = cli/check.c cli/cli.c cli/cli.h cli/client.c cli/client.h cli/delete.c cli/history.c \
 	cli/list.c cli/reload.c cli/status.c cli/table.c cli/table.h
 
 bin_PROGRAMS += portreeve

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon/control.h"
+#include "daemon/control_inside.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -11,13 +11,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config.h"
-#include "daemon/varlink.h"
-
-struct control {
-	struct varlink *varlink;
-	const struct control_ops *ops;
-	void *core;
-};
 
 /* Keys outlive the leases: a list that is read slowly holds 36 bytes each, no more. */
 struct keys {
@@ -56,12 +49,12 @@ static void keys_add_each(void *arg, const struct lease *l)
 	keys_add(arg, l);
 }
 
-static const char *protocol_name(uint8_t protocol)
+const char *control_protocol(uint8_t protocol)
 {
 	return protocol == IPPROTO_TCP ? "tcp" : "udp";
 }
 
-static json_t *addr_json(const struct in6_addr *a)
+json_t *control_address(const struct in6_addr *a)
 {
 	char text[ADDR_TEXT];
 
@@ -70,12 +63,12 @@ static json_t *addr_json(const struct in6_addr *a)
 
 /* JSON has its own escapes, so that a client's text arrives as it was sent; only what is no
  * UTF-8 cannot. */
-static json_t *description_json(const struct lease *l)
+json_t *control_text(const char *description)
 {
-	json_t *text = json_string(l->description);
+	json_t *text = json_string(description);
 	char safe[4 * LEASE_DESCRIPTION_MAX + 1];
 
-	return text ? text : json_string(log_escape(l->description, safe, sizeof(safe)));
+	return text ? text : json_string(log_escape(description, safe, sizeof(safe)));
 }
 
 static json_t *claims_json(const struct lease *l)
@@ -130,14 +123,14 @@ static json_t *lease_json(const struct control *c, const struct lease *l, uint64
 
 	/* clang-format off */
 	o = json_pack("{s:s,s:i,s:s,s:i,s:s?,s:s,s:o,s:o,s:b,s:I,s:o}",
-		      "protocol", protocol_name(l->protocol),
+		      "protocol", control_protocol(l->protocol),
 		      "external_port", (int)l->ext_port,
 		      "internal_address", addr_text(&l->internal, to),
 		      "internal_port", (int)l->int_port,
 		      "remote", l->remote_len ? prefix_text(&remote, from) : NULL,
 		      "origin", lease_by_name(l->origin),
 		      "claims", claims_json(l),
-		      "description", description_json(l),
+		      "description", control_text(l->description),
 		      "enabled", (int)l->enabled,
 		      "age_s", seconds_since(l->created_ms, now_ms),
 		      "remaining_s", remaining_json(l, now_ms));
@@ -202,8 +195,7 @@ static void no_memory(struct varlink_call *call)
 		json_pack("{s:s,s:s}", "reason", "memory", "text", "out of memory"));
 }
 
-/* A parameter that we do not know might narrow what is meant: refused by its name. */
-static bool has_only(struct varlink_call *call, const char *const *names, size_t n)
+bool control_has_only(struct varlink_call *call, const char *const *names, size_t n)
 {
 	const char *key;
 	json_t *value;
@@ -228,7 +220,7 @@ static void control_list(void *arg, struct varlink_call *call)
 	struct listing *ls;
 	bool last;
 
-	if (!has_only(call, NULL, 0))
+	if (!control_has_only(call, NULL, 0))
 		return;
 	ls = calloc(1, sizeof(*ls));
 	if (!ls) {
@@ -262,8 +254,8 @@ static json_t *lans_json(const struct control_status *s)
 
 		json_array_append_new(lans,
 				      json_pack("{s:s,s:o,s:b,s:b,s:o}", "name", l->name,
-						"address", addr_json(&l->addr), "upnp",
-						(int)l->upnp, "pcp", (int)l->pcp,
+						"address", control_address(&l->addr),
+						"upnp", (int)l->upnp, "pcp", (int)l->pcp,
 						"http_port", port));
 	}
 	return lans;
@@ -287,7 +279,8 @@ static json_t *processes_json(const struct control_status *s)
 static json_t *status_json(const struct control_status *s, uint64_t now_ms)
 {
 	json_t *wan = json_pack("{s:s?,s:o,s:b}", "interface", s->wan.interface,
-				"address", addr_json(&s->wan.addr), "up", (int)s->wan.up);
+				"address", control_address(&s->wan.addr), "up",
+				(int)s->wan.up);
 	json_t *leases = json_pack("{s:I,s:I}", "count", (json_int_t)s->leases, "max",
 				   (json_int_t)s->max_leases);
 	json_t *kernel = json_pack("{s:b,s:b,s:b}", "in_place_renewal",
@@ -307,7 +300,7 @@ static void control_status(void *arg, struct varlink_call *call)
 	struct control_status status = {0};
 	struct control *c = arg;
 
-	if (!has_only(call, NULL, 0))
+	if (!control_has_only(call, NULL, 0))
 		return;
 	c->ops->status(c->core, &status);
 	varlink_reply(call, status_json(&status, clock_ms()));
@@ -479,7 +472,7 @@ static void control_delete(void *arg, struct varlink_call *call)
 	struct selection s;
 	const char *bad;
 
-	if (!has_only(call, names, sizeof(names) / sizeof(names[0])))
+	if (!control_has_only(call, names, sizeof(names) / sizeof(names[0])))
 		return;
 	if (varlink_uid(call) != 0) {
 		varlink_error(call, "org.portreeve.NotAllowed", NULL);
@@ -516,7 +509,7 @@ static void control_check(void *arg, struct varlink_call *call)
 	const struct check_report *r;
 	json_t *findings;
 
-	if (!has_only(call, NULL, 0))
+	if (!control_has_only(call, NULL, 0))
 		return;
 	r = c->ops->check(c->core);
 	findings = r ? json_array() : NULL;
@@ -543,7 +536,7 @@ static void control_reload(void *arg, struct varlink_call *call)
 {
 	struct control *c = arg;
 
-	if (!has_only(call, NULL, 0))
+	if (!control_has_only(call, NULL, 0))
 		return;
 	if (varlink_uid(call) != 0)
 		varlink_error(call, "org.portreeve.NotAllowed", NULL);
@@ -552,8 +545,13 @@ static void control_reload(void *arg, struct varlink_call *call)
 }
 
 static const struct varlink_method control_methods[] = {
-	{"List", control_list},   {"Status", control_status}, {"Delete", control_delete},
-	{"Check", control_check}, {"Reload", control_reload}, {NULL, NULL},
+	{"List", control_list},
+	{"Status", control_status},
+	{"Delete", control_delete},
+	{"History", control_history},
+	{"Check", control_check},
+	{"Reload", control_reload},
+	{NULL, NULL},
 };
 
 /* Made from org.portreeve.varlink at build time. */

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "daemon/check.h"
+#include "daemon/core_store.h"
 #include "lease/lease.h"
 
 #define CONTROL_LANS 16 /* LEASE_LANS_MAX */
@@ -81,6 +82,9 @@ struct control_ops {
 			  void (*done)(void *arg, enum lease_reason reason), void *arg);
 	/* Looks at the machine now. Borrowed until the next call; NULL: no memory. */
 	const struct check_report *(*check)(void *core);
+	/* A page of the history; `done` comes exactly once, and may come before this returns. */
+	void (*history)(void *core, const struct store_question *q, core_store_done done,
+			void *arg);
 	/* Reads the configuration again, for root. `done` comes exactly once: with NULL and
 	 * how many leases that has ended, or with what is wrong. */
 	void (*reload)(void *core,

@@ -165,9 +165,17 @@ static void core_reload_asked(void *arg,
 	core_ask_reload(arg, done, done_arg);
 }
 
+static void core_history_asked(void *arg, const struct store_question *q,
+			       core_store_done done, void *done_arg)
+{
+	struct core *c = arg;
+
+	core_store_ask(c->store, q, done, done_arg);
+}
+
 const struct control_ops core_control_ops = {
-	core_status,    core_each_lease, core_find_lease,   core_last_port,
-	core_end_lease, core_check,      core_reload_asked,
+	core_status,    core_each_lease, core_find_lease,    core_last_port,
+	core_end_lease, core_check,      core_history_asked, core_reload_asked,
 };
 
 void core_admin_answer(struct core *c, size_t i, enum lease_reason reason)

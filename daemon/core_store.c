@@ -135,8 +135,8 @@ void core_store_ask(struct core_store *s, const struct store_question *q,
 
 	out.tag = s->last_tag + 1;
 	/* What has just happened is in the answer too. */
-	if (s->channel && s->loaded && !s->sync_due && !s->syncing)
-		core_store_tell(s, HISTORY_WAITING / RECORDS_PER_MESSAGE);
+	if (s->channel && s->loaded)
+		core_store_tell_history(s);
 	if (!s->channel || s->n_asked == ASKED_MAX ||
 	    channel_send(s->channel, RECORD_STORE_QUESTION, &out, 1)) {
 		done(arg, NULL, NULL, 0);

@@ -55,6 +55,8 @@ void core_store_arm(struct event *ev, unsigned int ms);
 void core_store_tell_later(struct core_store *s);
 /* At most so many messages now. 0: fine, else why it stopped. */
 int core_store_tell(struct core_store *s, unsigned int messages);
+/* All events now: at most HISTORY_WAITING. */
+void core_store_tell_history(struct core_store *s);
 /* Stops telling all. */
 void core_store_sync_end(struct core_store *s);
 /* What can wait becomes due; all of it if the core ends. */

@@ -180,6 +180,7 @@ static int tell_about(struct core_store *s)
 	return err;
 }
 
+/* One message of them. */
 static int tell_history(struct core_store *s)
 {
 	struct store_event out[RECORDS_PER_MESSAGE];
@@ -218,6 +219,12 @@ static int tell_next(struct core_store *s)
 	if (s->syncing)
 		return tell_all(s);
 	return tell_history(s);
+}
+
+void core_store_tell_history(struct core_store *s)
+{
+	while (core_history_waits(&s->history) && !tell_history(s))
+		;
 }
 
 int core_store_tell(struct core_store *s, unsigned int messages)

@@ -3,7 +3,8 @@ noinst_LIBRARIES += libdaemon.a
 libdaemon_a_SOURCES = \
 	daemon/check.c daemon/check.h daemon/check_inside.h \
 	daemon/check_rules.c \
-	daemon/control.c daemon/control.h \
+	daemon/control.c daemon/control.h daemon/control_inside.h \
+	daemon/control_history.c \
 	daemon/core.c daemon/core.h daemon/core_inside.h \
 	daemon/core_admin.c \
 	daemon/core_check.c \
@@ -71,7 +72,7 @@ tests_unit_test_varlink_LDADD = libdaemon_san.a libbase_san.a $(EVENT_LIBS) $(JA
 tests_unit_test_control_SOURCES = tests/unit/test_control.c
 tests_unit_test_control_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_control_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=getsockopt
-tests_unit_test_control_LDADD = libdaemon_san.a libbase_san.a $(EVENT_LIBS) $(JANSSON_LIBS) \
+tests_unit_test_control_LDADD = libdaemon_san.a liblease_san.a libbase_san.a $(EVENT_LIBS) $(JANSSON_LIBS) \
 	$(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_epoch

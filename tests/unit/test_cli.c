@@ -311,6 +311,41 @@ static void tells_the_status_of_a_daemon_that_waits(void **state)
 		"6.1)\n");
 }
 
+#define EVENTS                                                                             \
+	"{\"events\":[{\"id\":8,\"time\":86400.5,\"event\":\"refused\",\"times\":12,"      \
+	"\"protocol\":\"udp\",\"external_port\":22,\"internal_address\":\"192.168.1.20\"," \
+	"\"internal_port\":2222,\"remote\":null,\"by\":\"upnp\",\"reason\":\"reserved\","  \
+	"\"seconds\":60,\"description\":\"a \\u001b[1mgame\"},"                            \
+	"{\"id\":9,\"time\":86401,\"event\":\"restored\",\"times\":3}],\"next\":null}"
+
+static void tells_the_history(void **state)
+{
+	struct fixture *f = *state;
+
+	setenv("TZ", "UTC", 1);
+	f->columns = 120;
+	assert_int_equal(run_with(f, "history --host 192.168.1.20 --port udp/22",
+				  "{\"parameters\":" EVENTS "}"),
+			 0);
+	assert_non_null(strstr(f->call, "\"host\":\"192.168.1.20\",\"port\":22,"
+					"\"protocol\":\"udp\"}}"));
+	assert_string_equal(
+		f->out,
+		"TIME                 EVENT        PORT    TO                 BY    REMARK\n"
+		"1970-01-02 00:00:00  refused 12x  udp/22  192.168.1.20:2222  upnp  reserved; a \\x1b[1mgame\n"
+		"1970-01-02 00:00:01  restored                                      3 leases, after a reboot\n");
+	assert_int_equal(run_with(f, "history --json", "{\"parameters\":" EVENTS "}"), 0);
+	assert_memory_equal(f->out, "{\"events\":[{\"id\":8,", 18);
+	assert_int_equal(
+		run_with(f, "history", "{\"parameters\":{\"events\":[],\"next\":null}}"),
+		0);
+	assert_string_equal(f->out, "Nothing happened.\n");
+	/* One that says that there is more and gives nothing must not be asked for ever. */
+	assert_int_equal(
+		run_with(f, "history", "{\"parameters\":{\"events\":[],\"next\":4}}"),
+		69);
+}
+
 static void deletes_and_says_what_ended(void **state)
 {
 	struct fixture *f = *state;
@@ -407,6 +442,11 @@ static void exits_64_on_what_it_does_not_understand(void **state)
 		"--jsn list",
 		"list --x=1",
 		"list --remote 1.2.3.4",
+		"list --since 2h",
+		"history --since x",
+		"history --host router",
+		"history --port 1-2",
+		"history now",
 		"delete 1 --remote x",
 		"list -q",
 		"l\x1b",
@@ -519,6 +559,7 @@ int main(void)
 		TEST(tells_the_status),
 		TEST(tells_what_stands_in_the_way),
 		TEST(tells_the_status_of_a_daemon_that_waits),
+		TEST(tells_the_history),
 		TEST(deletes_and_says_what_ended),
 		TEST(reloads_and_says_what_that_ended),
 		TEST(exits_1_when_there_is_no_such_lease),

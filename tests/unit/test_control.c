@@ -33,7 +33,9 @@ struct fixture {
 	enum lease_reason reason; /* of end_lease */
 	size_t reloads;
 	const char *reload_error;
-	bool later; /* end_lease answers when asked to */
+	struct store_question question;
+	bool no_store; /* history is not answered */
+	bool later;    /* end_lease answers when asked to */
 	size_t n_pending, most_pending;
 	struct {
 		void (*done)(void *arg, enum lease_reason reason);
@@ -150,8 +152,36 @@ static void reload(void *core, void (*done)(void *arg, const char *error, size_t
 	done(arg, f->reload_error, 3);
 }
 
+static void history(void *core, const struct store_question *q, core_store_done done,
+		    void *arg)
+{
+	struct fixture *f = core;
+	struct store_answer answer = {.next = 9, .more = q->after == 0};
+	struct store_event e[2] = {
+		{.id = 8,
+		 .time_ms = 1700000000500,
+		 .times = 1,
+		 .what = STORE_REFUSED,
+		 .reason = LEASE_RESERVED,
+		 .by = LEASE_BY_UPNP,
+		 .protocol = IPPROTO_UDP,
+		 .ext_port = 22,
+		 .int_port = 2222,
+		 .seconds = UINT32_MAX,
+		 .description = "a \"game\""},
+		{.id = 9, .time_ms = 1700000001000, .times = 12, .what = STORE_RESTORED},
+	};
+
+	f->question = *q;
+	assert_int_equal(addr_parse("192.168.1.20", &e[0].internal), 0);
+	if (f->no_store)
+		done(arg, NULL, NULL, 0);
+	else
+		done(arg, &answer, e, 2);
+}
+
 static const struct control_ops ops = {status,    each_lease, find_lease, last_port,
-				       end_lease, check,      reload};
+				       end_lease, check,      history,    reload};
 
 static int setup(void **state)
 {
@@ -550,6 +580,49 @@ static void answers_when_the_kernel_has_done_all(void **state)
 	assert_int_equal(f->n, 0);
 }
 
+#define HISTORY(params) "{\"method\":\"org.portreeve.History\",\"parameters\":" params "}"
+#define EVENTS                                                                             \
+	"\"events\":[{\"id\":8,\"time\":1700000000.5,\"event\":\"refused\",\"times\":1,"   \
+	"\"protocol\":\"udp\",\"external_port\":22,\"internal_address\":\"192.168.1.20\"," \
+	"\"internal_port\":2222,\"remote\":null,\"by\":\"upnp\",\"reason\":\"reserved\","  \
+	"\"seconds\":null,\"description\":\"a \\\"game\\\"\"},"                            \
+	"{\"id\":9,\"time\":1700000001.0,\"event\":\"restored\",\"times\":12}]"
+
+static void tells_the_history_a_page_at_a_time(void **state)
+{
+	struct fixture *f = *state;
+
+	ask(f, HISTORY("{}"), "{\"parameters\":{" EVENTS ",\"next\":9}}");
+	assert_int_equal(f->question.limit, STORE_PAGE);
+	assert_int_equal(f->question.since_ms, 0);
+	ask(f,
+	    HISTORY("{\"after\":9,\"since\":1700000000,\"host\":\"192.168.1.20\","
+		    "\"protocol\":\"tcp\",\"port\":3074}"),
+	    "{\"parameters\":{" EVENTS ",\"next\":null}}");
+	assert_int_equal(f->question.after, 9);
+	assert_int_equal(f->question.since_ms, 1700000000000);
+	assert_int_equal(f->question.port, 3074);
+	assert_int_equal(f->question.protocol, IPPROTO_TCP);
+	assert_true(addr_is_v4(&f->question.host));
+	f->no_store = true;
+	ask(f, HISTORY("{}"),
+	    "{\"error\":\"org.portreeve.Failed\",\"parameters\":{\"reason\":\"store\","
+	    "\"text\":\"the store does not answer now\"}}");
+}
+
+static void refuses_wrong_questions_by_name(void **state)
+{
+	struct fixture *f = *state;
+
+	ask(f, HISTORY("{\"after\":-1}"), INVALID("after"));
+	ask(f, HISTORY("{\"since\":\"x\"}"), INVALID("since"));
+	ask(f, HISTORY("{\"since\":9223372036854775807}"), INVALID("since"));
+	ask(f, HISTORY("{\"port\":65536}"), INVALID("port"));
+	ask(f, HISTORY("{\"protocol\":\"icmp\"}"), INVALID("protocol"));
+	ask(f, HISTORY("{\"host\":\"router\"}"), INVALID("host"));
+	ask(f, HISTORY("{\"hosts\":\"1.2.3.4\"}"), INVALID("hosts"));
+}
+
 static void describes_its_interface(void **state)
 {
 	struct fixture *f = *state;
@@ -587,6 +660,8 @@ int main(void)
 		TEST(deletes_nothing_when_a_parameter_is_wrong),
 		TEST(says_what_the_kernel_said),
 		TEST(answers_when_the_kernel_has_done_all),
+		TEST(tells_the_history_a_page_at_a_time),
+		TEST(refuses_wrong_questions_by_name),
 		TEST(describes_its_interface),
 	};
 

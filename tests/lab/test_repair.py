@@ -214,8 +214,10 @@ def test_a_new_address_in_between_is_the_one_that_comes_back(lab, gw, leases):
         for port, sock in leases.items():
             net.wait_for(lambda: net.arrives(lab.inet, sock, port, addr="11.0.0.9", timeout=0.1),
                          2, "a lease by the new address")
-        text = lab.gw.run("nft", "list", "set", *TABLE.split(), "wan4").stdout
-        assert "11.0.0.9" in text and net.WAN not in text
+        def wan4():
+            return lab.gw.run("nft", "list", "set", *TABLE.split(), "wan4").stdout
+        net.wait_for(lambda: "11.0.0.9" in wan4(), 1, "the new address in the kernel")
+        assert net.WAN not in wan4()
     finally:
         lab.wan_moves("11.0.0.9", net.WAN)
         net.wait_for(lambda: works(lab, leases), 2, "the old address")

@@ -11,26 +11,13 @@
 
 #include "lease/book.h"
 #include "lease/filters.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/registry_rig.h"
 
 #define LEASES_MAX 128
 #define GROUPS_MAX 12
 #define STEPS_MAX 64
-#define PER_HOST 8
-#define HOSTS 4
 #define OPERATIONS_MAX 128
 #define CHECK_EACH 8
-
-/* Bits of the circumstances. */
-enum set_up {
-	FEW_LEASES = 1,
-	SLOW_HOSTS = 2,
-	LIST_TOO = 128 | 4, /* both: it takes a while */
-	OTHERS_USE = 8,     /* ports that the router, or flows, have */
-	THIRD_PARTY = 16,
-	SAME_SOURCE = 32,
-	FEW_PORTS = 64,
-};
 
 struct entry {
 	bool used;
@@ -52,51 +39,7 @@ static struct entry entries[LEASES_MAX];
 static struct group groups[GROUPS_MAX];
 static size_t n_groups;
 static bool crowded;
-
-static struct in6_addr host(unsigned int n)
-{
-	return addr_from_v4((struct in_addr){htonl(0xc0a80114 + n)});
-}
-
-/* The same host's other address; the last one has a local one only. */
-static struct in6_addr host6(unsigned int n)
-{
-	struct in6_addr a = {.s6_addr = {0x20, 0x01, 0x0d, 0xb8, 0, 1}};
-
-	if (n == HOSTS - 1)
-		a = (struct in6_addr){.s6_addr = {0xfd, 0, 0, 1}};
-	a.s6_addr[15] = (uint8_t)(0x20 + n);
-	return a;
-}
-
-static enum lease_reason in_use(void *arg, uint8_t protocol, uint16_t port,
-				const struct in6_addr *internal)
-{
-	must(!arg && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP));
-	must(addr_is_v4(internal)); /* a pinhole takes no port of the router's */
-	return port == 7005 ? LEASE_ROUTER : port == 7006 ? LEASE_TAKEN : LEASE_OK;
-}
-
-static uint32_t flows(void *arg, uint8_t protocol, uint16_t port,
-		      const struct in6_addr *internal)
-{
-	return in_use(arg, protocol, port, internal) == LEASE_OK ? port & 1 : 0;
-}
-
-static uint16_t outside(void *arg, uint8_t protocol, uint16_t int_port,
-			const struct in6_addr *internal)
-{
-	if (!flows(arg, protocol, int_port, internal))
-		return 0;
-	return int_port & 2 ? int_port : (uint16_t)(int_port + 49152);
-}
-
-/* The second host has left, the others are there. */
-static uint64_t heard(void *arg, const struct in6_addr *internal, uint64_t at_ms)
-{
-	must(!arg);
-	return internal->s6_addr[15] & 1 ? 0 : at_ms;
-}
+static unsigned int judgements;
 
 static const struct lease *book_has(const struct lease *l)
 {
@@ -247,7 +190,8 @@ static void check_lease(void *arg, const struct lease *l)
 		if (!entries[i].used)
 			continue;
 		twins += !entries[i].gone && same_inside(o, l) && o->twin;
-		must(!l->number || o->number != l->number || lease_same_key(o, l));
+		must(!l->number || o->number != l->number || entries[i].gone ||
+		     lease_same_key(o, l));
 		if (o->protocol != l->protocol || o->ext_port != l->ext_port ||
 		    lease_is_pinhole(o) != lease_is_pinhole(l))
 			continue;
@@ -290,7 +234,9 @@ static void check_book(void)
 				      l->origin != LEASE_BY_STATIC;
 		}
 	}
-	must(registry_count(book) == seen.n && registry_listed(book) == seen.listed);
+	must(registry_count(book) == seen.n &&
+	     registry_listed(book) ==
+		     seen.listed + forward_entries(policy.forwards, policy.n_forwards));
 	must(book->pinholes == pinholes && book->restricted == restricted);
 	for (unsigned int n = 0; n < HOSTS && !n_groups; n++)
 		must(of_host[n] <= PER_HOST + GROUPS_MAX); /* refused ends come back */
@@ -298,30 +244,31 @@ static void check_book(void)
 	must(n_groups || registry_next(book) <= (first > now_ms ? first : now_ms) + 1000);
 }
 
-/* The same by the book's own list; slow. */
+static bool walk_one(void *arg, const struct lease *l)
+{
+	size_t *n = arg;
+
+	must(find(l) && !find(l)->gone);
+	(*n)++;
+	return true;
+}
+
+/* The same by the book's own lists; slow. */
 static void check_each(void)
 {
+	uint32_t place = 0;
+	size_t walked = 0;
 	struct seen seen = {0};
 
 	registry_each(book, check_lease, &seen);
 	must(registry_count(book) == seen.n);
-}
+	do {
+		uint32_t next = registry_walk(book, place, 2, walk_one, &walked);
 
-/* Prefixes of a few hosts each, that lie within each other or apart; of 16 one is of the
- * other family. */
-static struct in6_addr read_prefix(uint8_t bits, bool v6, uint8_t *len)
-{
-	struct in6_addr a = {.s6_addr = {0x20, 0x01, 0x0d, 0xb8, 0, 2}};
-
-	*len = (uint8_t)(128 - (bits >> 2 & 3));
-	if ((bits & 15 << 4) == 15 << 4)
-		v6 = !v6;
-	if ((bits & 15 << 4) == 14 << 4) /* everybody, and half of them */
-		*len = (uint8_t)((v6 ? 0 : 96) + (bits >> 2 & 3));
-	if (!v6)
-		return addr_from_v4((struct in_addr){htonl(0x0b000000U + (bits & 3))});
-	a.s6_addr[15] = bits & 3;
-	return a;
+		must(next > place || !next);
+		place = next;
+	} while (place);
+	must(walked <= seen.n);
 }
 
 /* `op` says of which family it is; from 208 on it has filters. */
@@ -427,7 +374,8 @@ static void crowd(uint8_t bits)
 		req.client.s6_addr[13] = (uint8_t)(n >> 8);
 		req.client.s6_addr[14] = (uint8_t)n;
 		must(!registry_ask(book, 0, &req, now_ms, 1, &reply, &out));
-		must(reply.reason == LEASE_NOT_FOUND && !out.n);
+		must(reply.reason == LEASE_NOT_FOUND || reply.reason == LEASE_NOT_LAN);
+		must(!out.n);
 	}
 }
 
@@ -442,8 +390,47 @@ static void due(uint8_t max)
 	take_steps();
 }
 
-/* A lease that is found at start. */
-static void adopt(struct feed *f)
+static void refused(void *arg, const struct lease *l, enum lease_reason reason)
+{
+	must(!arg && reason != LEASE_OK && reason < LEASE_REASON_END);
+	must(find(l) && !find(l)->gone);
+}
+
+/* The configuration is another one now. A few times: it takes a while. */
+static void judge(uint8_t bits)
+{
+	int n;
+
+	if (judgements++ == 3)
+		return;
+	if (n_groups > GROUPS_MAX / 2)
+		settle_all();
+	policy.max_leases = bits & 1 ? 3 : 131072;
+	policy.per_host = bits & 2 ? 2 : PER_HOST;
+	policy.n_access = policy.access && bits & 4;
+	policy.lan[0].n_nets = bits & 8 ? 1 : 4;
+	n = registry_judge(book, 1 + (bits >> 4 & 1), bits & 32, refused, NULL, &out);
+	must(n >= 0 && (size_t)n == out.n);
+	take_steps();
+}
+
+/* The LAN has another IPv6 prefix. */
+static void follow_prefix(uint8_t bits)
+{
+	struct prefix old = {host6(0), 64}, new = {host6(0), 64};
+	int n;
+
+	if (n_groups > GROUPS_MAX / 2)
+		settle_all();
+	new.addr.s6_addr[7] = bits & 1;
+	old.addr.s6_addr[7] = !(bits & 1);
+	n = registry_follow(book, &old, &new, 1 + (bits >> 1 & 3), &out);
+	must(n >= 0 && (size_t)n == out.n);
+	take_steps();
+}
+
+/* A lease as it may be found in the kernel, or was kept elsewhere. */
+static struct lease read_found(struct feed *f)
 {
 	uint8_t a = feed_u8(f), b = feed_u8(f), c = feed_u8(f);
 	bool v6 = b & 32;
@@ -472,6 +459,13 @@ static void adopt(struct feed *f)
 	}
 	l.kernel_ms = now_ms + 30000;
 	l.created_ms = now_ms;
+	return l;
+}
+
+static void adopt(struct feed *f)
+{
+	struct lease l = read_found(f);
+
 	settle_all();
 	if (registry_adopt(book, &l, now_ms) != LEASE_OK)
 		return;
@@ -486,20 +480,19 @@ static void adopt(struct feed *f)
 	add(book_has(&l));
 }
 
-static struct lease_lan lan_of(bool third_party)
+static void restore(struct feed *f)
 {
-	struct lease_lan lan = {.used = true, .n_nets = 3, .n_own = 1};
+	struct lease l = read_found(f);
+	uint64_t since_ms = now_ms - feed_u16(f);
+	enum lease_reason reason = LEASE_OK;
+	int err;
 
-	lan.nets[0] = (struct prefix){host(0), 120};
-	lan.nets[1] = (struct prefix){host6(0), 64};
-	lan.nets[2] = (struct prefix){host6(HOSTS - 1), 64};
-	lan.own[0] = addr_from_v4((struct in_addr){htonl(0xc0a80101)});
-	if (third_party) {
-		lan.n_third = 2;
-		lan.third[0] = (struct prefix){host(1), 128};
-		lan.third[1] = (struct prefix){host6(1), 127};
-	}
-	return lan;
+	if (n_groups == GROUPS_MAX)
+		settle_all();
+	err = registry_restore(book, &l, since_ms, now_ms, 1, &reason, &out);
+	must(err == 0 || (err == -EAGAIN && n_groups));
+	must(out.n == (!err && reason == LEASE_OK));
+	take_steps();
 }
 
 static void set_up(uint8_t bits)
@@ -507,27 +500,9 @@ static void set_up(uint8_t bits)
 	memset(entries, 0, sizeof(entries));
 	n_groups = 0;
 	crowded = false;
+	judgements = 0;
 	now_ms = 5000000;
-	memset(&policy, 0, sizeof(policy));
-	policy.max_leases = bits & FEW_LEASES ? 10 : 131072;
-	policy.per_host = PER_HOST;
-	policy.requests_per_second = bits & SLOW_HOSTS ? 4 : 1000000;
-	policy.pcp_min_s = 120;
-	policy.pcp_max_s = 86400;
-	policy.nonce_same_source = bits & SAME_SOURCE;
-	policy.seed = 42;
-	policy.lan[0] = lan_of(bits & THIRD_PARTY);
-	if (bits & OTHERS_USE) {
-		policy.in_use = in_use;
-		policy.flows = flows;
-		policy.outside = outside;
-		policy.heard = heard;
-	}
-	portset_add(&policy.reserved_udp, 7003, 7004);
-	if (bits & FEW_PORTS) {
-		portset_add(&policy.reserved_udp, 1024, 6999);
-		portset_add(&policy.reserved_udp, 7010, 65535);
-	}
+	set_policy(&policy, bits);
 	book = registry_new(&policy);
 	must(book);
 }
@@ -562,7 +537,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			due(op);
 		else if (op == 40)
 			crowd(feed_u8(&f));
-		else if (op > 40)
+		else if (op == 41)
+			judge(feed_u8(&f));
+		else if (op == 42)
+			follow_prefix(feed_u8(&f));
+		else if (op == 43)
+			restore(&f);
+		else if (op > 43)
 			adopt(&f);
 		else if (op >= 24)
 			now_ms += feed_u16(&f) * 100ULL;

@@ -25,8 +25,8 @@ END
 
 # "a|b": the first of them that this release has
 build_packages="autoconf automake gcc libc6-dev make pkgconf libmnl-dev libnftnl-dev
-	libevent-dev libconfuse-dev libjansson-dev libsqlite3-dev libseccomp-dev libcap-dev
-	libupnp-dev libxml2-dev libcmocka-dev"
+	libevent-dev libconfuse-dev libjansson-dev libsqlite3-dev libnatpmp-dev libseccomp-dev
+	libcap-dev libupnp-dev libxml2-dev libcmocka-dev"
 lab_packages="iproute2 nftables iptables conntrack tcpdump socat procps sqlite3 python3
 	python3-pytest python3-libtorrent python3-miniupnpc transmission-daemon miniupnpc natpmpc gssdp-tools
 	gupnp-tools"

@@ -76,10 +76,12 @@ static bool channel_accepts(const struct channel *ch, const struct channel_head 
 		[CHANNEL_WORKER] = record_from_core,
 		[CHANNEL_STORES_CORE] = record_from_store,
 		[CHANNEL_STORE] = record_to_store,
+		[CHANNEL_UPSTREAMS_CORE] = record_from_upstream,
+		[CHANNEL_UPSTREAM] = record_to_upstream,
 	};
 
 	if (!known[ch->side](head->kind, head->count) || head->zero ||
-	    (n_fds && head->kind != RECORD_SETUP))
+	    (n_fds && head->kind != RECORD_SETUP && head->kind != RECORD_UPSTREAM_SETUP))
 		return false;
 	return len == sizeof(*head) + head->count * record_size(head->kind);
 }

@@ -22,6 +22,8 @@ enum channel_side {
 	CHANNEL_WORKER,
 	CHANNEL_STORES_CORE, /* facing the store */
 	CHANNEL_STORE,
+	CHANNEL_UPSTREAMS_CORE, /* facing upstream */
+	CHANNEL_UPSTREAM,
 };
 
 struct channel_ops {

@@ -35,6 +35,10 @@ size_t record_size(enum record_kind kind)
 		return sizeof(struct store_loaded);
 	case RECORD_STORE_ANSWER:
 		return sizeof(struct store_answer);
+	case RECORD_UPSTREAM_SETUP:
+		return sizeof(struct upstream_setup);
+	case RECORD_UPSTREAM_ANSWER:
+		return sizeof(struct upstream_answer);
 	case RECORD_PING:
 	case RECORD_READY:
 	case RECORD_PONG:
@@ -117,6 +121,16 @@ bool record_to_store(unsigned int kind, size_t count)
 	default:
 		return false;
 	}
+}
+
+bool record_from_upstream(unsigned int kind, size_t count)
+{
+	return kind == RECORD_UPSTREAM_ANSWER && count == 1;
+}
+
+bool record_to_upstream(unsigned int kind, size_t count)
+{
+	return kind == RECORD_UPSTREAM_SETUP && count == 1;
 }
 
 static bool lease_filter_valid(const struct lease_filter *f)

@@ -45,9 +45,11 @@ enum record_kind {
 	RECORD_STORE_EVENT,  /* either way: store_event, to the core as an answer */
 	RECORD_STORE_QUESTION, /* core to store: store_question */
 	RECORD_STORE_BYE, /* core to store, no record: that was all, and is all there is */
-	RECORD_STORE_LOADED, /* store to core: store_loaded, after the leases kept */
-	RECORD_STORE_ANSWER, /* store to core: store_answer, after its events */
-	RECORD_STORE_AGAIN,  /* store to core, no record: send all leases once more */
+	RECORD_STORE_LOADED,   /* store to core: store_loaded, after the leases kept */
+	RECORD_STORE_ANSWER,   /* store to core: store_answer, after its events */
+	RECORD_STORE_AGAIN,    /* store to core, no record: send all leases once more */
+	RECORD_UPSTREAM_SETUP, /* core to upstream, once, with a socket: upstream_setup */
+	RECORD_UPSTREAM_ANSWER, /* upstream to core, now and again: upstream_answer */
 	RECORD_KIND_END,
 };
 
@@ -395,6 +397,22 @@ enum store_state {
 	STORE_STATE_END,
 };
 
+/* The router that the WAN leads to; the socket that comes with it is UDP, bound to the WAN. */
+struct upstream_setup {
+	struct in_addr gateway;
+	uint8_t debug; /* log debug lines */
+	uint8_t zero[3];
+};
+static_assert(sizeof(struct upstream_setup) == 8, "upstream_setup has no hidden padding");
+
+struct upstream_answer {
+	struct in_addr external; /* its own external address; 0.0.0.0: it told none */
+	uint8_t answers;         /* NAT-PMP */
+	uint8_t zero[3];
+};
+static_assert(sizeof(struct upstream_answer) == 8,
+	      "upstream_answer has no hidden padding");
+
 /* The size of one record of a kind; 0 for kinds without records or unknown ones. */
 size_t record_size(enum record_kind kind);
 
@@ -404,6 +422,9 @@ bool record_from_core(unsigned int kind, size_t count);
 /* May the store send them, or the core to the store? */
 bool record_from_store(unsigned int kind, size_t count);
 bool record_to_store(unsigned int kind, size_t count);
+/* Or upstream (or the core to it)? */
+bool record_from_upstream(unsigned int kind, size_t count);
+bool record_to_upstream(unsigned int kind, size_t count);
 
 /* Fields in range, strings terminated, padding zero: what the core asks of a request
  * before it looks at what it says. */

@@ -29,6 +29,22 @@ static void coloured(const struct cli *cli, const char *colour, const char *sign
 		cli->colour ? COLOUR_END : "");
 }
 
+/* Safe for a terminal, but with quotation marks as they are. */
+static const char *safe(const json_t *finding, const char *key, char *buf, size_t size)
+{
+	char *to = buf;
+
+	text_safe(cli_text(finding, key), buf, size);
+	for (const char *from = buf; *from;) {
+		bool quote = strncmp(from, "\\x22", 4) == 0;
+
+		*to++ = quote ? '"' : *from;
+		from += quote ? 4 : 1;
+	}
+	*to = '\0';
+	return buf;
+}
+
 /* The words of a sentence in lines as wide as there is room, two columns in. */
 static void print_wrapped(const struct cli *cli, const char *text)
 {
@@ -66,10 +82,9 @@ static void print_finding(const struct cli *cli, const json_t *f)
 		coloured(cli, COLOUR_WARN, "!");
 	else
 		coloured(cli, "", "·");
-	print_wrapped(cli, text_safe(cli_text(f, "text"), text, sizeof(text)));
+	print_wrapped(cli, safe(f, "text", text, sizeof(text)));
 	if (*cli_text(f, "fix")) /* whole, so that it can be copied */
-		fprintf(cli->out, "  → %s\n",
-			text_safe(cli_text(f, "fix"), fix, sizeof(fix)));
+		fprintf(cli->out, "  → %s\n", safe(f, "fix", fix, sizeof(fix)));
 }
 
 static void print_verdict(const struct cli *cli, size_t blocks, size_t warnings)

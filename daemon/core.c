@@ -38,6 +38,8 @@ static void core_parent_says(struct core *c, const struct role_record *r, int fd
 	case ROLE_OP_STARTED:
 		if (role == ROLE_STORE)
 			core_store_started(c->store, r->pid, fd);
+		else if (role == ROLE_UPSTREAM)
+			core_upstream_started(c->upstream, r->pid, fd);
 		else
 			workers_started(c->workers, role, r->lan, r->pid, fd);
 		return;
@@ -50,6 +52,8 @@ static void core_parent_says(struct core *c, const struct role_record *r, int fd
 	case ROLE_OP_EXITED:
 		if (role == ROLE_STORE)
 			core_store_exited(c->store, r->pid);
+		else if (role == ROLE_UPSTREAM)
+			core_upstream_exited(c->upstream, r->pid);
 		else
 			workers_exited(c->workers, role, r->lan, r->pid);
 		break;
@@ -225,6 +229,7 @@ static int core_make_loop(struct core *c)
 	if (!b || event_base_priority_init(b, 3))
 		return -ENOMEM;
 	c->ledger = ledger_new(b, &c->policy, c->firewall, &core_ledger_ops, c);
+	c->upstream = core_upstream_new(b, c->options->debug);
 	c->workers = workers_new(b, ROLE_FD_CHANNEL, &core_workers_ops, c);
 	c->parent_readable = event_new(b, ROLE_FD_CHANNEL, EV_READ | EV_PERSIST,
 				       core_parent_readable, c);
@@ -233,8 +238,8 @@ static int core_make_loop(struct core *c)
 	c->terminate = evsignal_new(b, SIGTERM, core_terminate, c);
 	c->state_due = event_new(b, -1, 0, core_state_due, c);
 	c->judge_due = event_new(b, -1, 0, core_judge_due, c);
-	if (!c->ledger || !c->workers || !c->parent_readable || !c->links_readable ||
-	    !c->terminate || !c->state_due || !c->judge_due)
+	if (!c->ledger || !c->upstream || !c->workers || !c->parent_readable ||
+	    !c->links_readable || !c->terminate || !c->state_due || !c->judge_due)
 		return -ENOMEM;
 	event_add(c->parent_readable, NULL);
 	event_add(c->links_readable, NULL);
@@ -321,6 +326,7 @@ void core_free(struct core *c)
 		return;
 	control_free(c->control);
 	core_store_free(c->store);
+	core_upstream_free(c->upstream);
 	workers_free(c->workers);
 	heal_free(c->heal);
 	cut_free(c->cut);

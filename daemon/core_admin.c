@@ -60,6 +60,9 @@ static void core_status(void *arg, struct control_status *out)
 	out->assumed_61 = c->options->assume_kernel_61;
 	core_add_process(out, ROLE_PARENT, NULL, c->parent_pid);
 	core_add_process(out, ROLE_CORE, NULL, getpid());
+	if (core_upstream_pid(c->upstream))
+		core_add_process(out, ROLE_UPSTREAM, NULL,
+				 core_upstream_pid(c->upstream));
 	if (core_store_pid(c->store))
 		core_add_process(out, ROLE_STORE, NULL, core_store_pid(c->store));
 	workers_each(c->workers, core_each_worker, &p);

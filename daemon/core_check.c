@@ -36,6 +36,7 @@ const struct check_report *core_check(void *arg)
 	facts.lease = sample->lease;
 	facts.n_leases = sample->n;
 	facts.foreign_error = foreign_read(FIREWALL_TABLE, &facts.foreign);
+	core_upstream_known(c->upstream, &facts.upstream);
 	check_read_settings("/proc/sys/net", &facts.settings);
 	check_run(&facts, &c->check);
 	foreign_free(facts.foreign);

@@ -14,6 +14,7 @@
 #include "daemon/control.h"
 #include "daemon/core.h"
 #include "daemon/core_store.h"
+#include "daemon/core_upstream.h"
 #include "daemon/cut.h"
 #include "daemon/heal.h"
 #include "daemon/identity.h"
@@ -63,6 +64,7 @@ struct core {
 	struct workers *workers;
 	struct control *control;
 	struct core_store *store;
+	struct core_upstream *upstream;
 	struct event *parent_readable;
 	struct event *links_readable;
 	struct event *terminate;

@@ -284,6 +284,8 @@ void core_look_around(struct core *c, enum core_why why)
 		core_wan_changed(c, &was);
 		core_changed(c);
 	}
+	core_upstream_look(c->upstream, c->topology.wan, &c->topology.wan4,
+			   links_gateway(c->links));
 	if (!lans)
 		return;
 	if (!named)

@@ -13,6 +13,7 @@ libdaemon_a_SOURCES = \
 	daemon/core_keep.c \
 	daemon/core_network.c \
 	daemon/core_serve.c \
+	daemon/core_upstream.c daemon/core_upstream.h \
 	daemon/core_store.c daemon/core_store.h daemon/core_store_inside.h \
 	daemon/core_tell.c \
 	daemon/dirty.c daemon/dirty.h \
@@ -41,9 +42,9 @@ libdaemon_a_SOURCES = \
 
 sbin_PROGRAMS += portreeved
 portreeved_SOURCES = daemon/main.c
-portreeved_LDADD = libdaemon.a libpcp.a libfirewall.a libconf.a liblease.a libbase.a \
+portreeved_LDADD = libdaemon.a libpcp.a libupstream.a libfirewall.a libconf.a liblease.a libbase.a \
 	$(NFTNL_LIBS) $(MNL_LIBS) $(EVENT_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) \
-	$(SECCOMP_LIBS) $(CAP_LIBS) $(SQLITE_LIBS)
+	$(NATPMP_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(SQLITE_LIBS)
 
 check_LIBRARIES += libdaemon_san.a
 libdaemon_san_a_SOURCES = $(libdaemon_a_SOURCES)

@@ -21,6 +21,7 @@
 #include "daemon/setup.h"
 #include "daemon/store_role.h"
 #include "pcp/worker.h"
+#include "upstream/worker.h"
 
 static int main_parent(const struct options *o)
 {
@@ -83,6 +84,14 @@ static int main_pcp(const struct options *o)
 	return pcp_worker_run(ROLE_FD_CHANNEL);
 }
 
+static int main_upstream(void)
+{
+	log_open("upstream");
+	if (main_settle(ROLE_UPSTREAM, NULL))
+		return EXIT_FAILURE;
+	return upstream_worker_run(ROLE_FD_CHANNEL);
+}
+
 static int main_store(const struct options *o)
 {
 	struct store_role *store;
@@ -134,6 +143,8 @@ int main(int argc, char **argv)
 		return main_pcp(&o);
 	case ROLE_STORE:
 		return main_store(&o);
+	case ROLE_UPSTREAM:
+		return main_upstream();
 	case ROLE_IGD: /* a program of its own */
 	case ROLE_END:
 		break;

@@ -58,10 +58,10 @@ struct parent {
 
 static const char *child_name(const struct child *c, char *buf, size_t size)
 {
-	if (c->role == ROLE_CORE || c->role == ROLE_STORE)
-		snprintf(buf, size, "%s", role_name(c->role));
-	else
+	if (c->role == ROLE_PCP || c->role == ROLE_IGD)
 		snprintf(buf, size, "%s of LAN %u", role_name(c->role), c->lan);
+	else
+		snprintf(buf, size, "%s", role_name(c->role));
 	return buf;
 }
 

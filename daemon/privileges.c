@@ -41,6 +41,7 @@ const char *role_user(enum role role)
 		return USER_CORE;
 	case ROLE_PCP:
 	case ROLE_IGD:
+	case ROLE_UPSTREAM:
 	case ROLE_END:
 		break;
 	}

@@ -204,6 +204,8 @@ static int add_role(scmp_filter_ctx ctx, enum role role)
 		return add_igd(ctx);
 	case ROLE_STORE:
 		return ADD_LIST(ctx, store_calls);
+	case ROLE_UPSTREAM: /* the socket that it is given knows no peer yet */
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0);
 	case ROLE_PCP:
 	case ROLE_PARENT:
 	case ROLE_END:

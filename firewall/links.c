@@ -26,6 +26,8 @@ struct view {
 	size_t room;
 	uint32_t route_index; /* 0: no default route */
 	uint32_t route_metric;
+	struct in_addr
+		gateway; /* of that route; 0.0.0.0: none, as on a point-to-point link */
 };
 
 struct links {
@@ -209,6 +211,11 @@ static int read_route(void *arg, const struct nlmsghdr *nlh)
 		return 0;
 	v->route_index = index;
 	v->route_metric = metric;
+	v->gateway = (struct in_addr){0};
+	if (a[RTA_GATEWAY] &&
+	    mnl_attr_get_payload_len(a[RTA_GATEWAY]) >= sizeof(v->gateway))
+		memcpy(&v->gateway, mnl_attr_get_payload(a[RTA_GATEWAY]),
+		       sizeof(v->gateway));
 	return 0;
 }
 
@@ -223,6 +230,7 @@ static int look(struct links *l, struct view *v)
 
 	v->n = 0;
 	v->route_index = 0;
+	v->gateway = (struct in_addr){0};
 	err = ask_all(l, RTM_GETLINK, AF_UNSPEC, sizeof(struct ifinfomsg), read_link, v);
 	if (!err)
 		err = ask_all(l, RTM_GETADDR, AF_UNSPEC, sizeof(struct ifaddrmsg),
@@ -239,6 +247,7 @@ static int look(struct links *l, struct view *v)
 static bool same_view(const struct view *a, const struct view *b)
 {
 	return a->n == b->n && a->route_index == b->route_index &&
+	       a->gateway.s_addr == b->gateway.s_addr &&
 	       (!a->n || !memcmp(a->link, b->link, a->n * sizeof(*a->link)));
 }
 
@@ -371,6 +380,11 @@ const struct link *links_find(const struct links *l, const char *name)
 const struct link *links_default_route(const struct links *l)
 {
 	return l->view.route_index ? find_index(&l->view, l->view.route_index) : NULL;
+}
+
+struct in_addr links_gateway(const struct links *l)
+{
+	return l->view.gateway;
 }
 
 static int read_counters(void *arg, const struct nlmsghdr *nlh)

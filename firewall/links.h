@@ -55,6 +55,8 @@ void links_each(const struct links *l, void (*each)(void *arg, const struct link
 const struct link *links_find(const struct links *l, const char *name); /* or NULL */
 /* Of the IPv4 default route with the lowest metric in the main table; NULL: there is none. */
 const struct link *links_default_route(const struct links *l);
+/* The next hop of that route; 0.0.0.0: it has none, as on a point-to-point link. */
+struct in_addr links_gateway(const struct links *l);
 
 /* The kernel's counters of now. -ENODEV. */
 int links_counters(struct links *l, const char *name, struct link_counters *out);

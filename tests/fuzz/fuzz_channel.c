@@ -89,6 +89,10 @@ static size_t size_of(unsigned int kind)
 		return sizeof(struct store_loaded);
 	case RECORD_STORE_ANSWER:
 		return sizeof(struct store_answer);
+	case RECORD_UPSTREAM_SETUP:
+		return sizeof(struct upstream_setup);
+	case RECORD_UPSTREAM_ANSWER:
+		return sizeof(struct upstream_answer);
 	default:
 		return 0;
 	}
@@ -120,6 +124,10 @@ static unsigned int readers(unsigned int kind)
 	case RECORD_STORE_ANSWER:
 	case RECORD_STORE_AGAIN:
 		return 1U << CHANNEL_STORES_CORE;
+	case RECORD_UPSTREAM_ANSWER:
+		return 1U << CHANNEL_UPSTREAMS_CORE;
+	case RECORD_UPSTREAM_SETUP:
+		return 1U << CHANNEL_UPSTREAM;
 	default:
 		return kind && kind < RECORD_KIND_END ? 1U << CHANNEL_STORE : 0;
 	}
@@ -144,7 +152,8 @@ static bool message_ok(const uint8_t *data, size_t len, size_t n_fds)
 		return false;
 	kind = get_u16(data);
 	count = get_u16(data + 2);
-	return count_ok(run.side, kind, count) && (!n_fds || kind == RECORD_SETUP) &&
+	return count_ok(run.side, kind, count) &&
+	       (!n_fds || kind == RECORD_SETUP || kind == RECORD_UPSTREAM_SETUP) &&
 	       len == HEAD + count * size_of(kind);
 }
 
@@ -356,7 +365,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	before = open_fds();
 	memset(&run, 0, sizeof(run));
-	run.side = bits & 8   ? bits & 1 ? CHANNEL_STORES_CORE : CHANNEL_STORE
+	run.side = (bits & 12) == 12
+			   ? bits & 1 ? CHANNEL_UPSTREAMS_CORE : CHANNEL_UPSTREAM
+		   : bits & 8 ? bits & 1 ? CHANNEL_STORES_CORE : CHANNEL_STORE
 		   : bits & 1 ? CHANNEL_CORE
 			      : CHANNEL_WORKER;
 	run.free_at = bits >> 4;

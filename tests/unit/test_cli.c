@@ -276,7 +276,7 @@ static void tells_what_stands_in_the_way(void **state)
 			f, "check",
 			"{\"parameters\":{\"findings\":[{\"severity\":\"block\",\"id\":\"x\","
 			"\"text\":\"a sentence of words that has no room in eighty columns and "
-			"goes on in the next line\",\"fix\":\"do\\tthis\"},"
+			"goes on in the next line\",\"fix\":\"do\\tthis \\\"x\\\"\"},"
 			"{\"severity\":\"note\",\"id\":\"y\",\"text\":\"so\",\"fix\":\"\"}],"
 			"\"more\":true}}"),
 		2);
@@ -285,7 +285,7 @@ static void tells_what_stands_in_the_way(void **state)
 		"✗ blocked: 1 thing stands in the way\n\n"
 		"✗ a sentence of words that has no room in eighty columns and goes on in the next\n"
 		"  line\n"
-		"  → do\\x09this\n\n"
+		"  → do\\x09this \"x\"\n\n"
 		"· so\n\n"
 		"  ... and more\n");
 }

@@ -96,3 +96,9 @@ check_PROGRAMS += tests/unit/test_pace
 tests_unit_test_pace_SOURCES = tests/unit/test_pace.c
 tests_unit_test_pace_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_pace_LDADD = libdaemon_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_core_store
+tests_unit_test_core_store_SOURCES = tests/unit/test_core_store.c
+tests_unit_test_core_store_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_core_store_LDADD = libdaemon_san.a liblease_san.a libbase_san.a \
+	$(EVENT_LIBS) $(UNIT_LIBS)

@@ -3,26 +3,9 @@
  * The blocks forward, access and router. A block's values gather in `reading` and become part
  * of the configuration at its end.
  */
-#include <ctype.h>
 #include <string.h>
 
 #include "conf/read.h"
-
-/* Names stand in logs and listings. */
-static int check_name(cfg_t *block, const char *key, size_t size)
-{
-	const char *name = block->title;
-	bool good = *name && strlen(name) < size;
-
-	for (const char *p = name; *p; p++)
-		good = good && isprint((unsigned char)*p) && *p != '"' && *p != '\\';
-	if (good)
-		return 0;
-	return read_wrong(block, key,
-			  "\"%.40s\" is no name, 1 to %zu letters without quotes are "
-			  "allowed",
-			  name, size - 1);
-}
 
 /* "192.168.1.10" or "192.168.1.10:80"; the port comes back as 0 where there is none. */
 static int read_target(cfg_t *cfg, cfg_opt_t *opt, const char *text)
@@ -136,7 +119,7 @@ int blocks_forward_end(cfg_t *cfg, cfg_opt_t *opt)
 {
 	cfg_t *block = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
 	struct lease_forward *f = &reading->forward;
-	int r = check_name(block, "forward", sizeof(f->name));
+	int r = read_name(block, "forward", sizeof(f->name));
 
 	(void)cfg;
 	if (!r && !reading->n_ports)
@@ -177,6 +160,14 @@ static int access_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result
 		a->has_leases = true;
 		return read_number(cfg, opt, text, 0, 65535, &a->leases);
 	}
+	if (strcmp(opt->name, "open-nat") == 0) {
+		bool on;
+
+		if (read_bool(cfg, opt, text, &on))
+			return -1;
+		a->open_nat = on ? ACCESS_OPEN_NAT_ON : ACCESS_OPEN_NAT_OFF;
+		return 0;
+	}
 	if (a->n_ports == LEASE_ACCESS_PORTS)
 		return read_wrong(cfg, opt->name,
 				  "\"%.40s\" is one too many, %d ports or ranges are "
@@ -190,7 +181,7 @@ int blocks_access_end(cfg_t *cfg, cfg_opt_t *opt)
 	cfg_t *block = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
 	struct config *c = reading->c;
 	struct lease_access *a = &reading->access;
-	int r = check_name(block, "access", sizeof(a->name));
+	int r = read_name(block, "access", sizeof(a->name));
 
 	(void)cfg;
 	if (!r && !a->n_nets)
@@ -280,6 +271,7 @@ cfg_opt_t blocks_access_keys[] = {
 	KEYS("address", access_key),
 	KEYS("ports", access_key),
 	KEY("leases", access_key),
+	KEY("open-nat", access_key),
 	CFG_END(),
 };
 

@@ -40,7 +40,7 @@ static const char *keys_text(const cfg_t *cfg, char *buf, size_t size)
 /* libconfuse's own errors: syntax and unknown keys. */
 static void syntax_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
-	char text[200], keys[200];
+	char text[200], keys[300];
 	const char *key = strncmp(fmt, "no such option", 14) == 0 ? va_arg(ap, char *)
 								  : NULL;
 
@@ -105,6 +105,10 @@ static int lan_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 	if (strcmp(opt->name, "nat-pmp") == 0) {
 		reading->nat_pmp[lan - reading->c->lan] = true;
 		return read_bool(cfg, opt, text, &lan->nat_pmp);
+	}
+	if (strcmp(opt->name, "open-nat") == 0) {
+		reading->open_nat[lan - reading->c->lan] = true;
+		return read_bool(cfg, opt, text, &lan->open_nat);
 	}
 	if (strcmp(opt->name, "also") == 0)
 		return read_network(cfg, opt, text, lan->also, &lan->n_also);
@@ -174,6 +178,8 @@ static int top_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 		return read_bool(cfg, opt, text, &c->cut_expired);
 	if (strcmp(opt->name, "own-masquerade") == 0)
 		return read_bool(cfg, opt, text, &c->own_masquerade);
+	if (strcmp(opt->name, "profiles") == 0)
+		return triggers_profile(cfg, opt, text);
 	if (strcmp(opt->name, "reserved") == 0)
 		return read_ports(cfg, opt, text, &reading->more_tcp, &reading->more_udp);
 	if (strcmp(opt->name, "allow-reserved") == 0)
@@ -225,15 +231,16 @@ static int lan_end(cfg_t *cfg, cfg_opt_t *opt)
 		return -1;
 	if (!reading->nat_pmp[lan - reading->c->lan])
 		lan->nat_pmp = lan->pcp;
+	if (!reading->open_nat[lan - reading->c->lan])
+		lan->open_nat = lan->trusted;
 	return 0;
 }
 
 static cfg_opt_t wan_keys[] = {CFG_END()};
 static cfg_opt_t lan_keys[] = {
-	KEY("trusted", lan_key),   KEY("upnp", lan_key),
-	KEY("pcp", lan_key),       KEY("nat-pmp", lan_key),
-	KEYS("also", lan_key),     KEYS("third-party", lan_key),
-	KEY("http-port", lan_key), CFG_END(),
+	KEY("trusted", lan_key),      KEY("upnp", lan_key),      KEY("pcp", lan_key),
+	KEY("nat-pmp", lan_key),      KEY("open-nat", lan_key),  KEYS("also", lan_key),
+	KEYS("third-party", lan_key), KEY("http-port", lan_key), CFG_END(),
 };
 static cfg_opt_t limits_keys[] = {
 	KEY("leases", limits_key),
@@ -256,6 +263,10 @@ static cfg_opt_t top_keys[] = {
 	CFG_SEC("forward", blocks_forward_keys,
 		CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES),
 	CFG_SEC("router", blocks_router_keys, CFGF_NONE),
+	CFG_SEC("open-nat", triggers_open_nat_keys, CFGF_NONE),
+	CFG_SEC("trigger", triggers_trigger_keys,
+		CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES),
+	KEYS("profiles", top_key),
 	KEY("min-lifetime", top_key),
 	KEY("max-lifetime", top_key),
 	KEY("gone-after", top_key),
@@ -284,6 +295,7 @@ void config_defaults(struct config *c)
 		.cut_expired = true,
 		.reserved_file = CONFIG_RESERVED_FILE,
 	};
+	triggers_defaults(c);
 }
 
 /* The lan before the i-th with the HTTP port of that, or NULL. */
@@ -325,6 +337,12 @@ static int check_whole(cfg_t *cfg, const struct config *c)
 		return read_wrong(cfg, "min-lifetime",
 				  "%us is more than max-lifetime, allowed is 1s to %us",
 				  c->min_lifetime_s, c->max_lifetime_s);
+	}
+	if (c->open_nat.window_s > c->open_nat.idle_s) {
+		cfg->line = reading->open_nat_line;
+		return read_wrong(cfg, "window",
+				  "%us is more than idle, allowed is 1s to %us",
+				  c->open_nat.window_s, c->open_nat.idle_s);
 	}
 	return 0;
 }
@@ -377,6 +395,8 @@ static int read_keys(struct reader *r, FILE *f)
 	cfg_set_validate_func(cfg, "access", blocks_access_end);
 	cfg_set_validate_func(cfg, "forward", blocks_forward_end);
 	cfg_set_validate_func(cfg, "router", blocks_router_end);
+	cfg_set_validate_func(cfg, "open-nat", triggers_open_nat_end);
+	cfg_set_validate_func(cfg, "trigger", triggers_trigger_end);
 	if (cfg_parse_buf(cfg, text) != CFG_SUCCESS) {
 		read_wrong(cfg, NULL, "syntax: this cannot be read");
 		return -EINVAL;

@@ -16,12 +16,15 @@
 #include "base/portset.h"
 #include "lease/access.h"
 #include "lease/forward.h"
+#include "lease/trigger.h"
 
 #define CONFIG_ERROR 512
 #define CONFIG_LANS 16
 #define CONFIG_ALSO 8
 #define CONFIG_PATH 256
-#define CONFIG_PORTS 16 /* in one list of a forward block */
+#define CONFIG_PORTS 16 /* in one list of a forward or an open-nat block */
+#define CONFIG_PROFILES 32
+#define CONFIG_PROFILE_NAME 32
 #define CONFIG_DEFAULT_FILE SYSCONFDIR "/portreeve/portreeve.conf"
 #define CONFIG_RESERVED_FILE PKGDATADIR "/reserved.conf"
 
@@ -31,6 +34,7 @@ struct config_lan {
 	bool upnp;
 	bool pcp;
 	bool nat_pmp;       /* shares PCP's port */
+	bool open_nat;      /* ports open to its hosts without being asked for */
 	uint16_t http_port; /* 0: chosen by the daemon */
 	size_t n_also;
 	struct prefix also[CONFIG_ALSO]; /* IPv4 networks behind a switch of that LAN */
@@ -51,6 +55,19 @@ struct config_router {
 	struct portset udp;
 };
 
+/* What opens a port without being asked: distinct remote addresses in a window. */
+struct config_open_nat {
+	uint32_t udp_remotes;
+	uint32_t tcp_remotes;
+	uint32_t window_s; /* at most idle_s */
+	uint32_t idle_s;
+	uint32_t per_host; /* such openings at a time; 0: none */
+	size_t n_instant;
+	struct port_range instant[CONFIG_PORTS]; /* one remote is enough */
+	size_t n_quiet;
+	struct port_range quiet[CONFIG_PORTS]; /* destinations that do not count */
+};
+
 struct config {
 	char wan[IFNAMSIZ]; /* "": the interface of the default route */
 	size_t n_lans;      /* 0: every other interface with a private address */
@@ -67,6 +84,11 @@ struct config {
 	size_t n_forwards;
 	struct lease_forward forward[LEASE_FORWARDS_MAX];
 	struct config_router router;
+	struct config_open_nat open_nat;
+	size_t n_triggers;
+	struct lease_trigger trigger[LEASE_TRIGGERS_MAX];
+	size_t n_profiles; /* that are switched on, in their order */
+	char profile[CONFIG_PROFILES][CONFIG_PROFILE_NAME];
 	uint32_t history_days;
 	uint32_t history_rows;
 	bool pcp_nonce_same_source; /* else RFC 6887 11.3 as it is written */

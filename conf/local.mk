@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 noinst_LIBRARIES += libconf.a
 libconf_a_SOURCES = conf/blocks.c conf/config.c conf/config.h conf/read.c conf/read.h \
-	conf/reserved.c conf/reserved.h
+	conf/reserved.c conf/reserved.h conf/triggers.c
 
 check_LIBRARIES += libconf_san.a
 libconf_san_a_SOURCES = $(libconf_a_SOURCES)
@@ -16,6 +16,12 @@ check_PROGRAMS += tests/unit/test_conf_blocks
 tests_unit_test_conf_blocks_SOURCES = tests/unit/test_conf_blocks.c
 tests_unit_test_conf_blocks_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_conf_blocks_LDADD = libconf_san.a liblease_san.a libbase_san.a $(CONFUSE_LIBS) \
+	$(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_conf_triggers
+tests_unit_test_conf_triggers_SOURCES = tests/unit/test_conf_triggers.c
+tests_unit_test_conf_triggers_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_conf_triggers_LDADD = libconf_san.a liblease_san.a libbase_san.a $(CONFUSE_LIBS) \
 	$(UNIT_LIBS)
 
 dist_pkgdata_DATA = conf/reserved.conf

@@ -13,7 +13,7 @@ _Thread_local struct reader *reading;
 
 int read_wrong(cfg_t *cfg, const char *key, const char *fmt, ...)
 {
-	char what[320];
+	char what[400];
 	va_list ap;
 
 	if (*reading->err)
@@ -105,6 +105,21 @@ int read_ports(cfg_t *cfg, cfg_opt_t *opt, const char *text, struct portset *tcp
 	if (r.udp)
 		portset_add(udp, r.first, r.last);
 	return 0;
+}
+
+int read_name(cfg_t *block, const char *key, size_t size)
+{
+	const char *name = block->title;
+	bool good = *name && strlen(name) < size;
+
+	for (const char *p = name; *p; p++)
+		good = good && isprint((unsigned char)*p) && *p != '"' && *p != '\\';
+	if (good)
+		return 0;
+	return read_wrong(block, key,
+			  "\"%.40s\" is no name, 1 to %zu letters without quotes are "
+			  "allowed",
+			  name, size - 1);
 }
 
 bool read_interface_ok(const char *name)

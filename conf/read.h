@@ -19,6 +19,7 @@ struct reader {
 	struct portset less_udp;
 	int lifetime_line;         /* of the last of min- and max-lifetime */
 	bool nat_pmp[CONFIG_LANS]; /* nat-pmp was set for that LAN */
+	bool open_nat[CONFIG_LANS];
 	bool ended; /* END_KEY was seen: no comment or string runs to the end */
 	char *err;
 	/* The forward block that is being read. */
@@ -28,8 +29,12 @@ struct reader {
 	bool to;
 	/* The access block that is being read. */
 	struct lease_access access;
+	/* The trigger block that is being read. */
+	struct lease_trigger trigger;
 	/* Lines of the router block, for what needs the whole file; 0: there is none. */
 	int router_line;
+	/* Of the open-nat block, the same. */
+	int open_nat_line;
 };
 extern _Thread_local struct reader *reading;
 
@@ -55,6 +60,9 @@ int read_network(cfg_t *cfg, cfg_opt_t *opt, const char *text, struct prefix *li
 int read_prefix(cfg_t *cfg, cfg_opt_t *opt, const char *text, bool v6,
 		struct prefix *list, size_t *n, size_t max);
 
+/* A name for logs and listings, of less than `size` letters. */
+int read_name(cfg_t *block, const char *key, size_t size);
+
 /* The keys of the blocks forward, access and router, and what is done at their ends. */
 extern cfg_opt_t blocks_forward_keys[];
 extern cfg_opt_t blocks_access_keys[];
@@ -62,6 +70,14 @@ extern cfg_opt_t blocks_router_keys[];
 int blocks_forward_end(cfg_t *cfg, cfg_opt_t *opt);
 int blocks_access_end(cfg_t *cfg, cfg_opt_t *opt);
 int blocks_router_end(cfg_t *cfg, cfg_opt_t *opt);
+
+/* The same of open-nat and trigger, and the names of profiles. */
+extern cfg_opt_t triggers_open_nat_keys[];
+extern cfg_opt_t triggers_trigger_keys[];
+int triggers_open_nat_end(cfg_t *cfg, cfg_opt_t *opt);
+int triggers_trigger_end(cfg_t *cfg, cfg_opt_t *opt);
+int triggers_profile(cfg_t *cfg, cfg_opt_t *opt, const char *text);
+void triggers_defaults(struct config *c);
 
 #define KEY(name, read) CFG_STR_CB(name, NULL, CFGF_NODEFAULT, read)
 #define KEYS(name, read) CFG_STR_LIST_CB(name, NULL, CFGF_NODEFAULT, read)

@@ -25,6 +25,12 @@ struct lease_access {
 	struct port_range ports[LEASE_ACCESS_PORTS];
 	bool has_leases;
 	uint32_t leases; /* at a time */
+	/* May ports open to it that it did not ask for: open NAT, triggers? */
+	enum access_open_nat {
+		ACCESS_OPEN_NAT_AS_LAN, /* as its LAN says */
+		ACCESS_OPEN_NAT_ON,
+		ACCESS_OPEN_NAT_OFF,
+	} open_nat;
 };
 
 /* The rule of that host; NULL: none names it. */

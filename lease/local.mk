@@ -26,6 +26,7 @@ liblease_a_SOURCES = \
 	lease/store_history.c \
 	lease/store_row.c lease/store_row.h \
 	lease/table.c lease/table.h \
+	lease/trigger.h \
 	lease/unmap.c
 
 check_LIBRARIES += liblease_san.a

@@ -193,13 +193,27 @@ static void access_rules_are_checked(void **state)
 		"p.conf:1: ports: \"0\" is not a port, allowed is 5555, 8000-8100, udp/3074 or "
 		"5555/tcp");
 	refuses("access a { mac = \"a4:c0:e1:00:00:01\" }",
-		"p.conf:1: mac: no such key, allowed here: address, ports, leases");
+		"p.conf:1: mac: no such key, allowed here: address, ports, "
+		"leases, open-nat");
 	refuses("access a { address = 1.2.3.4 }\naccess a { address = 1.2.3.5 }\n",
 		"p.conf:2: syntax: found duplicate title 'a'");
 	for (unsigned int i = 0; i <= LEASE_ACCESS_MAX; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n,
 				      "access a%u { address = 1.2.3.4 }\n", i);
 	refuses(text, "p.conf:65: access: \"a64\" is one too many, 64 are allowed");
+}
+
+static void an_access_rule_may_switch_open_nat(void **state)
+{
+	(void)state;
+	accepts("access a { address = 1.2.3.4 open-nat = false }\n"
+		"access b { address = 1.2.3.5 open-nat = true }\n"
+		"access c { address = 1.2.3.6 }");
+	assert_int_equal(c.access[0].open_nat, ACCESS_OPEN_NAT_OFF);
+	assert_int_equal(c.access[1].open_nat, ACCESS_OPEN_NAT_ON);
+	assert_int_equal(c.access[2].open_nat, ACCESS_OPEN_NAT_AS_LAN);
+	refuses("access a { address = 1.2.3.4 open-nat = off }",
+		"p.conf:1: open-nat: \"off\" is neither, allowed is true or false");
 }
 
 static void router_mode_is_off_without_its_block(void **state)
@@ -274,6 +288,7 @@ int main(void)
 		cmocka_unit_test(forwards_have_a_limit),
 		cmocka_unit_test(access_rules_are_read),
 		cmocka_unit_test(access_rules_are_checked),
+		cmocka_unit_test(an_access_rule_may_switch_open_nat),
 		cmocka_unit_test(router_mode_is_off_without_its_block),
 		cmocka_unit_test(an_empty_router_block_means_all_of_it),
 		cmocka_unit_test(router_mode_is_checked),

@@ -189,6 +189,9 @@ static void role_open(struct store_role *r)
 		role_load(r, state);
 	else
 		role_send_all(r, RECORD_STORE_AGAIN, NULL, 0);
+	/* From now on the end that the file tells of is no orderly one. */
+	if (store_is_open(r->store))
+		role_check(r, store_commit(r->store, clock_now(), true, false));
 }
 
 static void retry_due(evutil_socket_t fd, short what, void *arg)

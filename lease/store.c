@@ -305,14 +305,13 @@ static void take_time(struct store *s, sqlite3_stmt *st, struct store_clock now)
 
 static void take_about(struct store *s, sqlite3_stmt *st, struct store_clock now)
 {
-	uint64_t axis = (uint64_t)sqlite3_column_int64(st, 1);
 	uint64_t epoch = (uint64_t)sqlite3_column_int64(st, 5);
 	const void *wan4 = sqlite3_column_blob(st, 6);
 
 	s->has_about = epoch != 0;
-	if (!sqlite3_column_int(st, 4)) /* no orderly end */
-		epoch += axis_of(s, now) - axis;
 	s->about.epoch_ms = epoch - (uint64_t)s->base_ms;
+	if (!sqlite3_column_int(st, 4)) /* no orderly end */
+		s->about.epoch_ms = now.boot_ms;
 	if (wan4 && sqlite3_column_bytes(st, 6) == sizeof(s->about.wan4))
 		memcpy(&s->about.wan4, wan4, sizeof(s->about.wan4));
 }

@@ -15,9 +15,9 @@
  * - with a wall clock that has run ahead leases end too early. Then the epoch has run ahead
  *   with them, by which PCP and NAT-PMP clients see that they have to ask anew (RFC 6887 8.5).
  *
- * After an orderly end the epoch counts the time off. After any other the last two seconds may
- * be lost: the epoch goes on from where it was at the last commit, so that the clients that
- * have talked to us shortly before find it behind (RFC 6887 8.5, RFC 6886 3.6) and ask anew.
+ * After an orderly end the epoch goes on and counts the time off. After any other the last two
+ * seconds may be lost, so it begins anew: clients see that (RFC 6887 8.5, RFC 6886 3.6), and
+ * ask again for what they have.
  */
 #pragma once
 

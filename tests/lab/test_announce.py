@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is said unasked: announcements, mapping updates, and the epoch that goes with them."""
+import os
 import struct
 import time
 
@@ -356,21 +357,29 @@ def test_the_address_after_a_restart_is_held_against_the_one_before(own, running
         assert not natpmp.lost_mappings(new, again, elapsed)
 
 
-def test_a_table_that_was_deleted_begins_a_new_epoch(own, running, port):
-    """P17, P27, C23: whoever took it away, clients are told to ask again"""
+@pytest.mark.parametrize("lost", ["nothing", "the-last-moment", "all"])
+def test_a_new_epoch_when_leases_may_be_lost(own, running, port, lost):
+    """P17, P27, C23, C25: the table was deleted while the daemon was away. The store has every
+    lease after an orderly end, may lack the last ones after another, or is gone itself"""
+    p = port()
     with pcp.Client(own.console) as c:
-        c.get(UDP, port())
-        time.sleep(3.5)
+        c.get(UDP, p)
+        time.sleep(3.5)  # so that a client can tell, and the store has it
         old, at = c.address().epoch, time.monotonic()
-        running.stop()
+        running.kill() if lost == "the-last-moment" else running.stop()
         own.gw.nft("delete table inet portreeve\n")
+        if lost == "all":
+            for name in os.listdir(running.state):
+                os.unlink(f"{running.state}/{name}")
         with own.console.capture() as cap:
             running.start()
             new, elapsed = c.address().epoch, time.monotonic() - at
-            assert pcp.state_lost(old, new, elapsed) and natpmp.lost_mappings(old, new, elapsed)
+            assert pcp.state_lost(old, new, elapsed) == (lost != "nothing")
+            assert natpmp.lost_mappings(old, new, elapsed) == (lost != "nothing")
             time.sleep(0.4)
             assert Heard(cap).natpmp and Heard(cap).pcp
-            assert epoch_of(Heard(cap).natpmp[0]) <= 1
+            assert abs(epoch_of(Heard(cap).natpmp[0]) - new) <= 1
+        assert bool(running.lease("udp", p)) == (lost != "all")
 
 
 def test_one_counter_for_all(own, running, port):

@@ -137,16 +137,16 @@ def test_a_second_reboot_and_a_lease_that_ran_out(router, console, port):
 
 
 def test_a_power_cut_loses_two_seconds_at_most(router, console, port):
-    """kill -9 of all; who talked to us shortly before sees that the epoch is behind"""
+    """kill -9 of all; by a new epoch clients see that something may be lost"""
     a, gone = port(), port()
     console.get(pcp.UDP, gone, lifetime=600)
     console.get(pcp.UDP, a, lifetime=600)
     console.delete(pcp.UDP, gone)
     time.sleep(2.2)
-    first, at = console.address().epoch, time.monotonic()
     router.reboot(orderly=False, uptime=20)
+    at = time.monotonic()
     assert [l["external_port"] for l in router.list()] == [a]
-    assert console.address().epoch - first < time.monotonic() - at + 20 - 5
+    assert console.address().epoch <= time.monotonic() - at + 3
 
 
 def test_the_kernel_wins_over_the_store(router, console, port):

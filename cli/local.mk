@@ -19,4 +19,4 @@ tests_unit_test_cli_SOURCES = tests/unit/test_cli.c
 tests_unit_test_cli_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_cli_LDADD = libcli_san.a libbase_san.a $(JANSSON_LIBS) $(UNIT_LIBS)
 
-dist_man_MANS += doc/portreeve.1 doc/portreeve.conf.5
+dist_man_MANS += doc/portreeve.1 doc/portreeve.conf.5 doc/portreeve-profiles.5

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/scoped.h"
+#include "conf/profiles.h"
 #include "conf/read.h"
 #include "conf/reserved.h"
 
@@ -18,9 +19,6 @@ static void free_text(char *text)
 }
 SCOPED_DEFINE(free_text, char)
 
-/* libconfuse takes the end of the file for the end of all blocks. This key, put after the
- * last line, is known outside of blocks only. */
-#define END_KEY "__end"
 #define CONFIG_MAX 1048576
 #define GONE_AFTER_MIN_S 10 /* the kernel asks a host for three seconds */
 
@@ -31,7 +29,7 @@ static const char *keys_text(const cfg_t *cfg, char *buf, size_t size)
 
 	snprintf(buf, size, "none");
 	for (const cfg_opt_t *o = cfg->opts; o->name && n < size; o++)
-		if (strcmp(o->name, END_KEY) != 0)
+		if (strcmp(o->name, READ_END_KEY) != 0)
 			n += (size_t)snprintf(buf + n, size - n, "%s%s", n ? ", " : "",
 					      o->name);
 	return buf;
@@ -44,7 +42,7 @@ static void syntax_error(cfg_t *cfg, const char *fmt, va_list ap)
 	const char *key = strncmp(fmt, "no such option", 14) == 0 ? va_arg(ap, char *)
 								  : NULL;
 
-	if (key && strcmp(key, END_KEY) == 0) {
+	if (key && strcmp(key, READ_END_KEY) == 0) {
 		cfg->line--;
 		read_wrong(cfg, NULL,
 			   "syntax: the file ends inside a block, a } is missing");
@@ -142,6 +140,33 @@ static int history_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *resul
 	return read_number(cfg, opt, text, 1, 1000000, &c->history_rows);
 }
 
+/* A list that is read besides; it may be none. */
+static int read_path(cfg_t *cfg, cfg_opt_t *opt, const char *text)
+{
+	struct config *c = reading->c;
+
+	if ((*text && *text != '/') || strlen(text) >= CONFIG_PATH)
+		return read_wrong(
+			cfg, opt->name,
+			"\"%.60s\" is not a whole path, allowed is \"/path\" of up to %d "
+			"letters, or \"\" for no list",
+			text, CONFIG_PATH - 1);
+	if (strcmp(opt->name, "profiles-dir") == 0)
+		snprintf(c->profiles_dir, sizeof(c->profiles_dir), "%s", text);
+	else
+		snprintf(c->reserved_file, sizeof(c->reserved_file), "%s", text);
+	return 0;
+}
+
+int read_end_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
+{
+	*(const char **)result = text;
+	if (reading->ended)
+		return read_wrong(cfg, opt->name, "no such key");
+	reading->ended = true;
+	return 0;
+}
+
 static int top_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 {
 	struct config *c = reading->c;
@@ -184,22 +209,8 @@ static int top_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 		return read_ports(cfg, opt, text, &reading->more_tcp, &reading->more_udp);
 	if (strcmp(opt->name, "allow-reserved") == 0)
 		return read_ports(cfg, opt, text, &reading->less_tcp, &reading->less_udp);
-	if (strcmp(opt->name, END_KEY) == 0) {
-		if (reading->ended)
-			return read_wrong(cfg, END_KEY, "no such key");
-		reading->ended = true;
-		return 0;
-	}
-	if ((*text && *text != '/') || strlen(text) >= CONFIG_PATH)
-		return read_wrong(
-			cfg, opt->name,
-			"\"%.60s\" is not a whole path, allowed is \"/path\" of up to %d "
-			"letters, or \"\" for no list",
-			text, CONFIG_PATH - 1);
-	snprintf(c->reserved_file, sizeof(c->reserved_file), "%s", text);
-	return 0;
+	return read_path(cfg, opt, text);
 }
-
 /* At the end of each block; block is the one that has just ended. */
 
 static int wan_end(cfg_t *cfg, cfg_opt_t *opt)
@@ -276,7 +287,8 @@ static cfg_opt_t top_keys[] = {
 	KEYS("reserved", top_key),
 	KEYS("allow-reserved", top_key),
 	KEY("reserved-file", top_key),
-	KEY(END_KEY, top_key),
+	KEY("profiles-dir", top_key),
+	KEY(READ_END_KEY, read_end_key),
 	CFG_END(),
 };
 
@@ -294,6 +306,7 @@ void config_defaults(struct config *c)
 		.own_masquerade = true,
 		.cut_expired = true,
 		.reserved_file = CONFIG_RESERVED_FILE,
+		.profiles_dir = CONFIG_PROFILES_DIR,
 	};
 	triggers_defaults(c);
 }
@@ -347,11 +360,11 @@ static int check_whole(cfg_t *cfg, const struct config *c)
 	return 0;
 }
 
-/* The whole file and END_KEY, or NULL: err says why. libconfuse is not given the file, as
+/* The whole file and READ_END_KEY, or NULL: err says why. libconfuse is not given the file, as
  * its scanner ends the process when reading fails. */
 static char *read_text(FILE *f, const char *name, char *err)
 {
-	static const char end[] = END_KEY " = \"\"\n";
+	static const char end[] = READ_END_KEY " = \"\"\n";
 	char *text = malloc(CONFIG_MAX + sizeof(end) + 1);
 	size_t n = text ? fread(text, 1, CONFIG_MAX, f) : 0;
 	int line = 1;
@@ -378,10 +391,22 @@ static char *read_text(FILE *f, const char *name, char *err)
 	return NULL;
 }
 
-static int read_keys(struct reader *r, FILE *f)
+static void top_ends(cfg_t *cfg)
+{
+	cfg_set_validate_func(cfg, "wan", wan_end);
+	cfg_set_validate_func(cfg, "lan", lan_end);
+	cfg_set_validate_func(cfg, "access", blocks_access_end);
+	cfg_set_validate_func(cfg, "forward", blocks_forward_end);
+	cfg_set_validate_func(cfg, "router", blocks_router_end);
+	cfg_set_validate_func(cfg, "open-nat", triggers_open_nat_end);
+	cfg_set_validate_func(cfg, "trigger", triggers_trigger_end);
+}
+
+int read_keys(struct reader *r, FILE *f, cfg_opt_t *keys, void (*ends)(cfg_t *cfg),
+	      int (*check)(cfg_t *cfg, const struct config *c))
 {
 	char *text SCOPED(free_text) = read_text(f, r->name, r->err);
-	cfg_t *cfg SCOPED(cfg_free) = text ? cfg_init(top_keys, CFGF_NONE) : NULL;
+	cfg_t *cfg SCOPED(cfg_free) = text ? cfg_init(keys, CFGF_NONE) : NULL;
 
 	if (!text)
 		return -EINVAL;
@@ -390,25 +415,19 @@ static int read_keys(struct reader *r, FILE *f)
 		return -ENOMEM;
 	}
 	cfg_set_error_function(cfg, syntax_error);
-	cfg_set_validate_func(cfg, "wan", wan_end);
-	cfg_set_validate_func(cfg, "lan", lan_end);
-	cfg_set_validate_func(cfg, "access", blocks_access_end);
-	cfg_set_validate_func(cfg, "forward", blocks_forward_end);
-	cfg_set_validate_func(cfg, "router", blocks_router_end);
-	cfg_set_validate_func(cfg, "open-nat", triggers_open_nat_end);
-	cfg_set_validate_func(cfg, "trigger", triggers_trigger_end);
+	ends(cfg);
 	if (cfg_parse_buf(cfg, text) != CFG_SUCCESS) {
 		read_wrong(cfg, NULL, "syntax: this cannot be read");
 		return -EINVAL;
 	}
 	if (!r->ended) {
 		cfg->line = cfg->line > 2 ? cfg->line - 2
-					  : 1; /* END_KEY's own, and one more */
+					  : 1; /* READ_END_KEY's own, and one more */
 		read_wrong(cfg, NULL,
 			   "syntax: the file ends inside a comment, a */ is missing");
 		return -EINVAL;
 	}
-	return check_whole(cfg, r->c) ? -EINVAL : 0;
+	return check && check(cfg, r->c) ? -EINVAL : 0;
 }
 
 static void join(struct portset *set, const struct portset *more,
@@ -448,9 +467,11 @@ static int read_all(struct config *c, FILE *f, const char *name, bool lists,
 	err[0] = '\0';
 	reading = &r;
 	if (f)
-		e = read_keys(&r, f);
+		e = read_keys(&r, f, top_keys, top_ends, check_whole);
 	if (!e && lists)
 		e = read_reserved(c, err);
+	for (size_t i = 0; !e && lists && i < c->n_profiles; i++)
+		e = profile_read(c, c->profile[i], err);
 	reading = NULL;
 	if (e) {
 		config_defaults(c);

@@ -22,10 +22,12 @@
 #define CONFIG_LANS 16
 #define CONFIG_ALSO 8
 #define CONFIG_PATH 256
-#define CONFIG_PORTS 16 /* in one list of a forward or an open-nat block */
+#define CONFIG_PORTS 16   /* in one list of a forward or an open-nat block */
+#define CONFIG_INSTANT 64 /* of the open-nat block and of profiles */
 #define CONFIG_PROFILES 32
 #define CONFIG_PROFILE_NAME 32
 #define CONFIG_DEFAULT_FILE SYSCONFDIR "/portreeve/portreeve.conf"
+#define CONFIG_PROFILES_DIR PKGDATADIR "/profiles.d"
 #define CONFIG_RESERVED_FILE PKGDATADIR "/reserved.conf"
 
 struct config_lan {
@@ -63,7 +65,7 @@ struct config_open_nat {
 	uint32_t idle_s;
 	uint32_t per_host; /* such openings at a time; 0: none */
 	size_t n_instant;
-	struct port_range instant[CONFIG_PORTS]; /* one remote is enough */
+	struct port_range instant[CONFIG_INSTANT]; /* one remote is enough */
 	size_t n_quiet;
 	struct port_range quiet[CONFIG_PORTS]; /* destinations that do not count */
 };
@@ -94,6 +96,7 @@ struct config {
 	bool pcp_nonce_same_source; /* else RFC 6887 11.3 as it is written */
 	bool cut_expired;           /* also flows of a lease that ran out by itself */
 	char reserved_file[CONFIG_PATH]; /* "": none */
+	char profiles_dir[CONFIG_PATH];  /* "": none */
 	/* The file's ports and those of `reserved`, without those of `allow-reserved`. */
 	struct portset reserved_tcp;
 	struct portset reserved_udp;
@@ -106,7 +109,7 @@ void config_defaults(struct config *c);
  * Both return 0, or a negative errno with one line in err, "file:line: key: what is wrong,
  * what is allowed"; then *c holds the defaults.
  *
- * config_load reads the file and then the reserved list; optional: that there is no such
+ * config_load reads the file, the reserved list and the profiles; optional: that there is no such
  * file is fine. config_read reads the keys only; name stands for the file in errors.
  */
 int config_load(struct config *c, const char *path, bool optional,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 noinst_LIBRARIES += libconf.a
 libconf_a_SOURCES = conf/blocks.c conf/config.c conf/config.h conf/read.c conf/read.h \
+	conf/profiles.c conf/profiles.h \
 	conf/reserved.c conf/reserved.h conf/triggers.c
 
 check_LIBRARIES += libconf_san.a
@@ -25,6 +26,10 @@ tests_unit_test_conf_triggers_LDADD = libconf_san.a liblease_san.a libbase_san.a
 	$(UNIT_LIBS)
 
 dist_pkgdata_DATA = conf/reserved.conf
+profilesdir = $(pkgdatadir)/profiles.d
+dist_profiles_DATA = conf/profiles.d/battle-net.conf conf/profiles.d/nintendo-switch.conf \
+	conf/profiles.d/playstation.conf conf/profiles.d/source-games.conf \
+	conf/profiles.d/starcraft.conf conf/profiles.d/xbox.conf
 exampledir = $(docdir)/examples
 dist_example_DATA = conf/portreeve.conf conf/router.conf
 systemdsystemunit_DATA = conf/portreeve.service

@@ -9,6 +9,10 @@
 
 #include "conf/config.h"
 
+/* libconfuse takes the end of the file for the end of all blocks. This key, put after the
+ * last line, is known outside of blocks only. */
+#define READ_END_KEY "__end"
+
 /* What is being read. libconfuse hands its callbacks no argument, hence `reading`. */
 struct reader {
 	struct config *c;
@@ -20,7 +24,7 @@ struct reader {
 	int lifetime_line;         /* of the last of min- and max-lifetime */
 	bool nat_pmp[CONFIG_LANS]; /* nat-pmp was set for that LAN */
 	bool open_nat[CONFIG_LANS];
-	bool ended; /* END_KEY was seen: no comment or string runs to the end */
+	bool ended; /* READ_END_KEY was seen: no comment or string runs to the end */
 	char *err;
 	/* The forward block that is being read. */
 	struct lease_forward forward;
@@ -37,6 +41,13 @@ struct reader {
 	int open_nat_line;
 };
 extern _Thread_local struct reader *reading;
+
+/* Reads a file of those keys, with READ_END_KEY (by read_end_key) among them. `ends` sets what
+ * is done at the ends of blocks, `check` looks at the whole (NULL: nothing). 0, or a negative
+ * errno with r->err. */
+int read_keys(struct reader *r, FILE *f, cfg_opt_t *keys, void (*ends)(cfg_t *cfg),
+	      int (*check)(cfg_t *cfg, const struct config *c));
+int read_end_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result);
 
 /* Notes the first error; what follows from it says nothing more. Returns -1. */
 int read_wrong(cfg_t *cfg, const char *key, const char *fmt, ...)
@@ -76,6 +87,8 @@ extern cfg_opt_t triggers_open_nat_keys[];
 extern cfg_opt_t triggers_trigger_keys[];
 int triggers_open_nat_end(cfg_t *cfg, cfg_opt_t *opt);
 int triggers_trigger_end(cfg_t *cfg, cfg_opt_t *opt);
+/* One instant port more, if it is not there yet. */
+int triggers_instant(cfg_t *cfg, cfg_opt_t *opt, const char *text);
 int triggers_profile(cfg_t *cfg, cfg_opt_t *opt, const char *text);
 void triggers_defaults(struct config *c);
 

@@ -97,7 +97,7 @@ int triggers_open_nat_end(cfg_t *cfg, cfg_opt_t *opt)
 		o->n_quiet = 0;
 	/* What is left over of the defaults says nothing. */
 	memset(&o->instant[o->n_instant], 0,
-	       (CONFIG_PORTS - o->n_instant) * sizeof(o->instant[0]));
+	       (CONFIG_INSTANT - o->n_instant) * sizeof(o->instant[0]));
 	memset(&o->quiet[o->n_quiet], 0,
 	       (CONFIG_PORTS - o->n_quiet) * sizeof(o->quiet[0]));
 	reading->open_nat_line = cfg->line;
@@ -195,6 +195,20 @@ int triggers_trigger_end(cfg_t *cfg, cfg_opt_t *opt)
 	}
 	memset(t, 0, sizeof(*t));
 	return r;
+}
+
+int triggers_instant(cfg_t *cfg, cfg_opt_t *opt, const char *text)
+{
+	struct config_open_nat *o = &reading->c->open_nat;
+	struct port_range r;
+
+	if (read_range(cfg, opt, text, &r))
+		return -1;
+	for (size_t i = 0; i < o->n_instant; i++)
+		if (o->instant[i].first == r.first && o->instant[i].last == r.last &&
+		    o->instant[i].tcp >= r.tcp && o->instant[i].udp >= r.udp)
+			return 0;
+	return read_one_more(cfg, opt, text, o->instant, &o->n_instant, CONFIG_INSTANT);
 }
 
 int triggers_profile(cfg_t *cfg, cfg_opt_t *opt, const char *text)

@@ -65,6 +65,27 @@ static void check_access(const struct lease_access *a)
 		must(a->ports[i].first && a->ports[i].first <= a->ports[i].last);
 }
 
+static void check_trigger(const struct lease_trigger *t)
+{
+	uint32_t ports = 0;
+
+	must(t->name[0] && memchr(t->name, '\0', sizeof(t->name)));
+	must(t->n_when && t->n_when <= LEASE_TRIGGER_RANGES);
+	must(t->n_open && t->n_open <= LEASE_TRIGGER_RANGES);
+	for (size_t i = 0; i < t->n_when; i++)
+		must(t->when[i].first && t->when[i].first <= t->when[i].last &&
+		     (t->when[i].tcp || t->when[i].udp));
+	for (size_t i = 0; i < t->n_open; i++) {
+		must(t->open[i].first && t->open[i].first <= t->open[i].last);
+		ports += (uint32_t)(t->open[i].tcp + t->open[i].udp) *
+			 (t->share ? 1U
+				   : t->open[i].last - (uint32_t)t->open[i].first + 1);
+	}
+	must(ports && ports <= LEASE_TRIGGER_PORTS);
+	must(t->idle_s >= 1 && t->idle_s <= 86400);
+	must(t->n_lans <= LEASE_TRIGGER_LANS && t->n_hosts <= LEASE_TRIGGER_HOSTS);
+}
+
 static void check_config(const struct config *c)
 {
 	must(c->n_forwards <= LEASE_FORWARDS_MAX && c->n_access <= LEASE_ACCESS_MAX);
@@ -82,6 +103,14 @@ static void check_config(const struct config *c)
 	must(c->per_host >= 1 && c->per_host <= 65535);
 	must(c->requests_per_second >= 1 && c->requests_per_second <= 1000000);
 	must(c->min_lifetime_s >= 1 && c->min_lifetime_s <= c->max_lifetime_s);
+	must(c->n_triggers <= LEASE_TRIGGERS_MAX && c->n_profiles <= CONFIG_PROFILES);
+	for (size_t i = 0; i < c->n_triggers; i++)
+		check_trigger(&c->trigger[i]);
+	must(c->open_nat.window_s >= 1 && c->open_nat.window_s <= c->open_nat.idle_s);
+	must(c->open_nat.n_instant <= CONFIG_PORTS &&
+	     c->open_nat.n_quiet <= CONFIG_PORTS);
+	must(c->open_nat.udp_remotes >= 1 && c->open_nat.udp_remotes <= 16);
+	must(c->open_nat.tcp_remotes >= 1 && c->open_nat.tcp_remotes <= 16);
 	must(c->gone_after_s >= 10 && c->gone_after_s <= 7 * 86400);
 }
 

@@ -165,7 +165,7 @@ static void an_unknown_key_names_its_line_and_what_is_allowed(void **state)
 	refuses("\n\nfoo = 1\n",
 		"p.conf:3: foo: no such key, allowed here: wan, lan, limits, history, access, forward, router, "
 		"open-nat, trigger, profiles, min-lifetime, max-lifetime, gone-after, pcp-nonce, cut-expired, own-masquerade, reserved, "
-		"allow-reserved, reserved-file");
+		"allow-reserved, reserved-file, profiles-dir");
 	refuses("lan \"br0\" {\n\tupnp = true\n\topen = true\n}\n",
 		"p.conf:3: open: no such key, allowed here: trusted, upnp, pcp, nat-pmp, "
 		"open-nat, also, third-party, http-port");
@@ -175,7 +175,7 @@ static void an_unknown_key_names_its_line_and_what_is_allowed(void **state)
 	refuses("bar { x = 1 }\n",
 		"p.conf:1: bar: no such key, allowed here: wan, lan, limits, history, access, forward, router, "
 		"open-nat, trigger, profiles, min-lifetime, max-lifetime, gone-after, pcp-nonce, cut-expired, own-masquerade, reserved, "
-		"allow-reserved, reserved-file");
+		"allow-reserved, reserved-file, profiles-dir");
 	refuses("wan \"ppp0\" { mtu = 1 }\n",
 		"p.conf:1: mtu: no such key, allowed here: none");
 }

@@ -5,12 +5,16 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "conf/config.h"
+#include "conf/profiles.h"
 
 static struct config c;
 static char err[CONFIG_ERROR];
@@ -242,6 +246,119 @@ static void profiles_are_named(void **state)
 		"p.conf:1: profiles: \"p32\" is one too many, 32 profiles are allowed");
 }
 
+/* A profile of that text in a directory of its own, read after " " (no configuration). */
+static int read_profile(const char *text)
+{
+	char dir[] = "/tmp/portreeve-profiles-XXXXXX", path[128];
+	FILE *f;
+	int r;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/p.conf", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	accepts(" ");
+	snprintf(c.profiles_dir, sizeof(c.profiles_dir), "%s", dir);
+	r = profile_read(&c, "p", err);
+	unlink(path);
+	rmdir(dir);
+	return r;
+}
+
+static void a_profile_adds_triggers_and_instant_ports(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		read_profile("# About\n"
+			     "trigger a { when = udp/88 open = { udp/3074-3089 }\n"
+			     "share = true idle = 1m }\n"
+			     "instant = { udp/3544, udp/9000 }\n"),
+		0);
+	assert_int_equal(c.n_triggers, 1);
+	assert_string_equal(c.trigger[0].name, "a");
+	assert_int_equal(c.trigger[0].idle_s, 60);
+	/* 3544 was there */
+	assert_int_equal(c.open_nat.n_instant, 5);
+	assert_int_equal(c.open_nat.instant[4].first, 9000);
+}
+
+static void profiles_are_checked(void **state)
+{
+	(void)state;
+	assert_int_equal(read_profile("wan a {}\n"), -EINVAL);
+	assert_non_null(strstr(
+		err, "/p.conf:1: wan: no such key, allowed here: trigger, instant"));
+	assert_int_equal(read_profile("\ntrigger a { when = 1 }\n"), -EINVAL);
+	assert_non_null(strstr(err, "/p.conf:2: open: trigger \"a\" has none"));
+	assert_int_equal(read_profile("instant = { udp }\n"), -EINVAL);
+	assert_int_equal(read_profile("trigger a {\n"), -EINVAL);
+	assert_non_null(strstr(err, "the file ends inside a block"));
+	accepts(" ");
+	snprintf(c.profiles_dir, sizeof(c.profiles_dir), "/nonexistent");
+	assert_int_equal(profile_read(&c, "xbox", err), -ENOENT);
+	assert_string_equal(
+		err, "profiles: /nonexistent/xbox.conf: No such file or directory; "
+		     "allowed are the names that portreeve profiles lists");
+	c.profiles_dir[0] = '\0';
+	assert_int_equal(profile_read(&c, "xbox", err), -ENOENT);
+}
+
+static void the_directory_of_profiles_is_checked(void **state)
+{
+	(void)state;
+	accepts(" ");
+	assert_string_equal(c.profiles_dir, CONFIG_PROFILES_DIR);
+	accepts("profiles-dir = \"\"");
+	assert_string_equal(c.profiles_dir, "");
+	refuses("profiles-dir = \"profiles.d\"",
+		"p.conf:1: profiles-dir: \"profiles.d\" is not a whole path, allowed is "
+		"\"/path\" of up to 255 letters, or \"\" for no list");
+}
+
+static void the_shipped_profiles_are_read_all_at_once(void **state)
+{
+	const char *top = getenv("srcdir");
+	struct dirent *e;
+	size_t n = 0;
+	DIR *dir;
+
+	(void)state;
+	accepts(" ");
+	snprintf(c.profiles_dir, sizeof(c.profiles_dir), "%s/conf/profiles.d",
+		 top ? top : ".");
+	dir = opendir(c.profiles_dir);
+	assert_non_null(dir);
+	while ((e = readdir(dir))) {
+		char *dot = strrchr(e->d_name, '.'), line[128], path[600];
+		FILE *f;
+
+		if (e->d_name[0] == '.')
+			continue;
+		assert_non_null(dot);
+		assert_string_equal(dot, PROFILE_SUFFIX);
+		snprintf(path, sizeof(path), "%s/%s", c.profiles_dir, e->d_name);
+		f = fopen(path, "r");
+		assert_non_null(f);
+		/* what `portreeve profiles` says of it */
+		assert_non_null(fgets(line, sizeof(line), f));
+		assert_memory_equal(line, "# ", 2);
+		assert_non_null(strchr(line, '\n'));
+		fclose(f);
+		*dot = '\0';
+		if (profile_read(&c, e->d_name, err))
+			fail_msg("%s", err);
+		n++;
+	}
+	closedir(dir);
+	assert_true(n >= 6 && c.n_triggers >= 6);
+	/* none waits for ports that the reserved list closes by default */
+	for (size_t i = 0; i < c.n_triggers; i++)
+		for (size_t k = 0; k < c.trigger[i].n_open; k++)
+			assert_true(c.trigger[i].open[k].first > 1024);
+}
+
 static void every_truncation_of_a_good_file_ends_well(void **state)
 {
 	static const char good[] =
@@ -272,6 +389,10 @@ int main(void)
 		cmocka_unit_test(triggers_are_checked),
 		cmocka_unit_test(what_triggers_open_has_a_limit),
 		cmocka_unit_test(profiles_are_named),
+		cmocka_unit_test(a_profile_adds_triggers_and_instant_ports),
+		cmocka_unit_test(profiles_are_checked),
+		cmocka_unit_test(the_directory_of_profiles_is_checked),
+		cmocka_unit_test(the_shipped_profiles_are_read_all_at_once),
 		cmocka_unit_test(every_truncation_of_a_good_file_ends_well),
 	};
 

@@ -29,7 +29,7 @@ build_packages="autoconf automake gcc libc6-dev make pkgconf libmnl-dev libnftnl
 	libcap-dev libupnp-dev libxml2-dev libcmocka-dev"
 lab_packages="iproute2 nftables iptables conntrack tcpdump socat procps sqlite3 python3
 	python3-pytest python3-libtorrent python3-miniupnpc transmission-daemon miniupnpc natpmpc gssdp-tools
-	gupnp-tools"
+	gupnp-tools coturn"
 check_packages="cppcheck binutils xz-utils
 	clang libclang-rt-dev|libclang-rt-19-dev|libclang-rt-14-dev"
 full_packages="clang-format shellcheck debootstrap firewalld ufw dbus chromium
@@ -127,7 +127,7 @@ need_packages() # PACKAGE...
 		-o Acquire::Retries=3 install "$@" >"$build/packages.log" 2>&1 </dev/null ||
 		{ tail -n 20 "$build/packages.log"; die 1 "apt-get install failed"; }
 	allow_services
-	for service in transmission-daemon miniupnpd firewalld; do
+	for service in transmission-daemon miniupnpd firewalld coturn; do
 		case " $* " in
 		*" $service"[\ -]*)
 			systemctl disable "$service" >/dev/null 2>&1 || : ;;

@@ -19,6 +19,7 @@
 #define CUT_EVERY_MS 250
 #define CUT_SHARE 12 /* rests so many times as long as it took: a thirteenth of a CPU */
 #define ASK_SHARE 50
+#define ASK_SPARE_MS 2000 /* 40 ms of CPU in a row */
 /* Masquerading moves flows to ports from here up and does not look whose they are. */
 #define CUT_CROWDED 32768
 #define CLAIMS_FIRST 1024
@@ -194,7 +195,8 @@ int cut_new(struct event_base *base, struct firewall *fw, const struct ledger *l
 	c->ledger = ledger;
 	c->pace = (struct pace){
 		.burst = CUT_BURST, .every_ms = CUT_EVERY_MS, .share = CUT_SHARE};
-	c->asking = (struct pace){.burst = UINT32_MAX, .share = ASK_SHARE};
+	c->asking = (struct pace){
+		.burst = UINT32_MAX, .share = ASK_SHARE, .spare_ms = ASK_SPARE_MS};
 	err = conntrack_open(&c->ct);
 	c->due = event_new(base, -1, 0, cut_due, c);
 	if (err || !c->due) {

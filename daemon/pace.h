@@ -12,7 +12,8 @@
 struct pace {
 	uint32_t burst;    /* so many in a row without waiting */
 	uint32_t every_ms; /* then one in so many milliseconds */
-	uint32_t share;    /* rest at least so many times as long as the work took */
+	uint32_t share;    /* rest at least so many times as long as the work took ... */
+	uint32_t spare_ms; /* ... but so much of the rest may be put off */
 	uint32_t used;     /* of the burst */
 	uint64_t since_ms; /* from when on what was used comes back */
 	uint64_t rest_until_ms;

@@ -60,6 +60,26 @@ static void it_rests_in_proportion_to_its_work(void **state)
 	assert_int_equal(pace_wait(&p, 5800), 1);
 }
 
+static void a_part_of_the_rest_may_be_put_off(void **state)
+{
+	struct pace p = {.burst = UINT32_MAX, .share = 50, .spare_ms = 2000};
+	int done = 0;
+
+	(void)state;
+	for (uint64_t now = 10000; now < 10100; now += 10) {
+		assert_int_equal(pace_wait(&p, now), 0);
+		pace_done(&p, now, 4000);
+	}
+	pace_done(&p, 10100, 4000);
+	assert_int_equal(pace_wait(&p, 10100), 10 * 200 + 200 - 100 - 2000);
+	for (uint64_t now = 20000; now < 40000; now += 10)
+		if (!pace_wait(&p, now)) {
+			pace_done(&p, now, 4000);
+			done++;
+		}
+	assert_in_range(done, 20000 / 200, 20000 / 200 + 2000 / 200 + 1);
+}
+
 /* However it is asked, no more than the burst and what comes back with time. */
 static void a_hundred_tries_a_second_get_their_share(void **state)
 {
@@ -81,6 +101,7 @@ int main(void)
 		cmocka_unit_test(what_is_rare_waits_for_nothing),
 		cmocka_unit_test(after_the_burst_it_is_one_in_a_period),
 		cmocka_unit_test(it_rests_in_proportion_to_its_work),
+		cmocka_unit_test(a_part_of_the_rest_may_be_put_off),
 		cmocka_unit_test(a_hundred_tries_a_second_get_their_share),
 	};
 

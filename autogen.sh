@@ -28,7 +28,7 @@ build_packages="autoconf automake gcc libc6-dev make pkgconf libmnl-dev libnftnl
 	libevent-dev libconfuse-dev libjansson-dev libsqlite3-dev libnatpmp-dev libseccomp-dev
 	libcap-dev libupnp-dev libxml2-dev libcmocka-dev"
 lab_packages="iproute2 nftables iptables conntrack tcpdump socat procps sqlite3 python3
-	python3-pytest python3-libtorrent python3-miniupnpc transmission-daemon miniupnpc natpmpc gssdp-tools
+	python3-pytest python3-pytest-xdist python3-libtorrent python3-miniupnpc transmission-daemon miniupnpc natpmpc gssdp-tools
 	gupnp-tools coturn"
 check_packages="cppcheck binutils xz-utils
 	clang libclang-rt-dev|libclang-rt-19-dev|libclang-rt-14-dev"
@@ -239,13 +239,14 @@ lab() # BUILD PYTEST-ARGUMENT...
 }
 
 # As installed, in the real sandboxes, and beside it with ASan and UBSan, where the leak
-# check is left out: it would have to trace the process. Both wait more than they work.
+# check is left out: it would have to trace the process. Files of tests wait more than they
+# work, and each makes a lab of its own: several run at a time.
 lab_tests()
 {
 	status=0
-	lab check tests/lab >"$build/lab-check.log" 2>&1 &
+	lab check -n "$jobs" --dist loadfile tests/lab >"$build/lab-check.log" 2>&1 &
 	sanitized=$!
-	lab plain tests/lab || status=$?
+	lab plain -n "$jobs" --dist loadfile tests/lab || status=$?
 	say "lab tests, programs with ASan and UBSan"
 	wait $sanitized || status=$?
 	cat "$build/lab-check.log"

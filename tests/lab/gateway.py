@@ -151,9 +151,11 @@ class Gateway:
 
     def kill(self):
         """SIGKILL to every process at once. Table and leases stay in the kernel."""
-        for pid in ([self.process.pid] if self.process else []) + self.pids():
+        killed = ([self.process.pid] if self.process else []) + self.pids()
+        for pid in killed:
             kill(pid)
-        net.wait_for(lambda: not self.pids(), what="the end of all portreeve processes")
+        net.wait_for(lambda: not self.pids() and all(map(closed, killed)),
+                     what="the end of all portreeve processes")
         self.ended()
 
     def stop(self, timeout=5):
@@ -236,6 +238,14 @@ def kill(pid, sig=signal.SIGKILL):
         os.kill(pid, sig)
     except ProcessLookupError:
         pass
+
+
+def closed(pid):
+    """Has that process ended, its descriptors too? It has no program long before."""
+    try:
+        return proc_status(pid)["State"][0] in "ZX"
+    except (OSError, KeyError):
+        return True
 
 
 def proc_status(pid):

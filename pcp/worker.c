@@ -486,6 +486,8 @@ static void worker_message(void *arg, enum record_kind kind, const void *records
 	default: /* channel.c lets no other through from the core */
 		break;
 	}
+	if (err == -EPIPE)
+		return; /* it has ended: worker_closed() comes next */
 	if (err) {
 		log_error("message %d from the core: %s", (int)kind, strerror(-err));
 		worker_stop(w, err);

@@ -349,5 +349,5 @@ def test_lost_events_hide_nothing(lab, gw, leases, stranger):
                            f"{{ udp . {port} }}")
         finally:
             os.kill(core, signal.SIGCONT)
-    log = back(lab, gw, leases, harm)
+    log = back(lab, gw, leases, harm, says="events were lost")
     assert "events were lost" in log

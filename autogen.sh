@@ -226,7 +226,7 @@ cppcheck_all()
 		--suppress=checkersReport --suppress=normalCheckLevelMaxBranches -D_GNU_SOURCE -DSYSCONFDIR='"/etc"' \
 		-DLOCALSTATEDIR='"/var"' -DRUNSTATEDIR='"/run"' -DPKGDATADIR='"/"' \
 		-DPKGLIBEXECDIR='"/"' -DSBINDIR='"/"' -I. -I"$build/plain" \
-		base lease firewall conf pcp igd upstream daemon cli && echo "no findings"
+		base lease firewall conf pcp igd trigger upstream daemon cli && echo "no findings"
 }
 
 lab() # BUILD PYTEST-ARGUMENT...
@@ -271,7 +271,7 @@ clang_format_all()
 	*"version 14."*) ;;
 	*) echo "left out: the layout is that of clang-format 14"; return 0 ;;
 	esac
-	cd "$top" && find base lease firewall conf pcp igd upstream daemon cli tests -name '*.[ch]' \
+	cd "$top" && find base lease firewall conf pcp igd trigger upstream daemon cli tests -name '*.[ch]' \
 		-exec clang-format --dry-run -Werror {} + 2>"$build/layout.log" && return
 	cut -d: -f1 "$build/layout.log" | grep '\.[ch]$' | sort | uniq -c
 	echo "mend it with: clang-format -i FILE..."

@@ -78,10 +78,13 @@ static bool channel_accepts(const struct channel *ch, const struct channel_head 
 		[CHANNEL_STORE] = record_to_store,
 		[CHANNEL_UPSTREAMS_CORE] = record_from_upstream,
 		[CHANNEL_UPSTREAM] = record_to_upstream,
+		[CHANNEL_TRIGGERS_CORE] = record_from_trigger,
+		[CHANNEL_TRIGGER] = record_to_trigger,
 	};
 
 	if (!known[ch->side](head->kind, head->count) || head->zero ||
-	    (n_fds && head->kind != RECORD_SETUP && head->kind != RECORD_UPSTREAM_SETUP))
+	    (n_fds && head->kind != RECORD_SETUP && head->kind != RECORD_UPSTREAM_SETUP &&
+	     head->kind != RECORD_TRIGGER_SETUP))
 		return false;
 	return len == sizeof(*head) + head->count * record_size(head->kind);
 }

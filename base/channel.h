@@ -24,6 +24,8 @@ enum channel_side {
 	CHANNEL_STORE,
 	CHANNEL_UPSTREAMS_CORE, /* facing upstream */
 	CHANNEL_UPSTREAM,
+	CHANNEL_TRIGGERS_CORE, /* facing the trigger worker */
+	CHANNEL_TRIGGER,
 };
 
 struct channel_ops {

@@ -39,6 +39,10 @@ size_t record_size(enum record_kind kind)
 		return sizeof(struct upstream_setup);
 	case RECORD_UPSTREAM_ANSWER:
 		return sizeof(struct upstream_answer);
+	case RECORD_TRIGGER_SETUP:
+		return sizeof(struct trigger_setup);
+	case RECORD_TRIGGER_EVENT:
+		return sizeof(struct trigger_event);
 	case RECORD_PING:
 	case RECORD_READY:
 	case RECORD_PONG:
@@ -133,6 +137,19 @@ bool record_to_upstream(unsigned int kind, size_t count)
 	return kind == RECORD_UPSTREAM_SETUP && count == 1;
 }
 
+bool record_from_trigger(unsigned int kind, size_t count)
+{
+	if (kind == RECORD_PONG || kind == RECORD_READY)
+		return count == 0;
+	return kind == RECORD_TRIGGER_EVENT && count >= 1 && count <= RECORDS_PER_MESSAGE;
+}
+
+bool record_to_trigger(unsigned int kind, size_t count)
+{
+	return (kind == RECORD_TRIGGER_SETUP && count == 1) ||
+	       (kind == RECORD_PING && count == 0);
+}
+
 static bool lease_filter_valid(const struct lease_filter *f)
 {
 	return f->len <= 128 && f->zero == 0;
@@ -210,6 +227,31 @@ bool store_loaded_valid(const struct store_loaded *l)
 {
 	return l->state >= STORE_NEW && l->state < STORE_STATE_END &&
 	       all_zero(l->zero, sizeof(l->zero));
+}
+
+static bool is_tcp_udp(uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+}
+
+bool trigger_setup_valid(const struct trigger_setup *s)
+{
+	if (s->udp_remotes < 1 || s->udp_remotes > TRIGGER_REMOTES_MAX ||
+	    s->tcp_remotes < 1 || s->tcp_remotes > TRIGGER_REMOTES_MAX ||
+	    s->n_instant > TRIGGER_INSTANT_MAX || !s->window_ms)
+		return false;
+	for (size_t i = 0; i < s->n_instant; i++)
+		if (!is_tcp_udp(s->instant[i].protocol) || s->instant[i].zero ||
+		    s->instant[i].first > s->instant[i].last)
+			return false;
+	return true;
+}
+
+bool trigger_event_valid(const struct trigger_event *e)
+{
+	return e->what >= TRIGGER_COUNTED && e->what < TRIGGER_WHAT_END &&
+	       is_tcp_udp(e->protocol) && e->ext_port && e->remote_port &&
+	       all_zero(e->zero, sizeof(e->zero));
 }
 
 const char *lease_by_name(enum lease_by by)

@@ -50,6 +50,8 @@ enum record_kind {
 	RECORD_STORE_AGAIN,    /* store to core, no record: send all leases once more */
 	RECORD_UPSTREAM_SETUP, /* core to upstream, once, with a socket: upstream_setup */
 	RECORD_UPSTREAM_ANSWER, /* upstream to core, now and again: upstream_answer */
+	RECORD_TRIGGER_SETUP,   /* core to trigger, first, with a socket: trigger_setup */
+	RECORD_TRIGGER_EVENT,   /* trigger to core: trigger_event */
 	RECORD_KIND_END,
 };
 
@@ -413,6 +415,52 @@ struct upstream_answer {
 static_assert(sizeof(struct upstream_answer) == 8,
 	      "upstream_answer has no hidden padding");
 
+/* ---- What the core and the trigger worker tell each other ---- */
+
+#define TRIGGER_INSTANT_MAX 32
+#define TRIGGER_REMOTES_MAX 16
+
+struct record_ports {
+	uint8_t protocol;
+	uint8_t zero;
+	uint16_t first;
+	uint16_t last;
+};
+static_assert(sizeof(struct record_ports) == 6, "record_ports has no hidden padding");
+
+/* The socket that comes with it is netlink, bound to both groups of NFLOG. */
+struct trigger_setup {
+	uint16_t count_group; /* of packets whose remotes are counted */
+	uint16_t watch_group; /* of packets to ports that rules watch for */
+	uint32_t window_ms;   /* remotes are counted that were sent to within that */
+	uint8_t udp_remotes;  /* so many, 1 to TRIGGER_REMOTES_MAX, open a port */
+	uint8_t tcp_remotes;
+	uint8_t n_instant;
+	uint8_t debug; /* log debug lines */
+	/* Remote ports towards which the first packet opens. */
+	struct record_ports instant[TRIGGER_INSTANT_MAX];
+};
+static_assert(sizeof(struct trigger_setup) == 204, "trigger_setup has no hidden padding");
+
+enum trigger_what {
+	TRIGGER_COUNTED =
+		1,       /* that external port has sent to as many remotes as it takes */
+	TRIGGER_WATCHED, /* it has sent to a port that a rule watches for */
+	TRIGGER_WHAT_END,
+};
+
+/* The packet that was the last to count, as it left. */
+struct trigger_event {
+	uint8_t what; /* enum trigger_what */
+	uint8_t protocol;
+	uint16_t ext_port;
+	struct in_addr external;
+	struct in_addr remote;
+	uint16_t remote_port;
+	uint8_t zero[2];
+};
+static_assert(sizeof(struct trigger_event) == 16, "trigger_event has no hidden padding");
+
 /* The size of one record of a kind; 0 for kinds without records or unknown ones. */
 size_t record_size(enum record_kind kind);
 
@@ -425,6 +473,9 @@ bool record_to_store(unsigned int kind, size_t count);
 /* Or upstream (or the core to it)? */
 bool record_from_upstream(unsigned int kind, size_t count);
 bool record_to_upstream(unsigned int kind, size_t count);
+/* Or the trigger worker (or the core to it)? */
+bool record_from_trigger(unsigned int kind, size_t count);
+bool record_to_trigger(unsigned int kind, size_t count);
 
 /* Fields in range, strings terminated, padding zero: what the core asks of a request
  * before it looks at what it says. */
@@ -436,6 +487,9 @@ bool store_question_valid(const struct store_question *q);
 bool store_answer_valid(const struct store_answer *a);
 bool store_setup_valid(const struct store_setup *s);
 bool store_loaded_valid(const struct store_loaded *l);
+/* And of the trigger worker's. */
+bool trigger_setup_valid(const struct trigger_setup *s);
+bool trigger_event_valid(const struct trigger_event *e);
 
 /* "pcp", "nat-pmp", "upnp", "trigger", "open-nat", "static", "admin". */
 const char *lease_by_name(enum lease_by by);

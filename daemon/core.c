@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/core_inside.h"
+#include "firewall/conntrack.h"
 
 /* To read a large ruleset takes long, and others may change it often. */
 #define SHADOWS_SHARE 3
@@ -40,6 +41,8 @@ static void core_parent_says(struct core *c, const struct role_record *r, int fd
 			core_store_started(c->store, r->pid, fd);
 		else if (role == ROLE_UPSTREAM)
 			core_upstream_started(c->upstream, r->pid, fd);
+		else if (role == ROLE_TRIGGER)
+			core_trigger_started(c->trigger, r->pid, fd);
 		else
 			workers_started(c->workers, role, r->lan, r->pid, fd);
 		return;
@@ -54,6 +57,8 @@ static void core_parent_says(struct core *c, const struct role_record *r, int fd
 			core_store_exited(c->store, r->pid);
 		else if (role == ROLE_UPSTREAM)
 			core_upstream_exited(c->upstream, r->pid);
+		else if (role == ROLE_TRIGGER)
+			core_trigger_exited(c->trigger, r->pid);
 		else
 			workers_exited(c->workers, role, r->lan, r->pid);
 		break;
@@ -230,6 +235,7 @@ static int core_make_loop(struct core *c)
 		return -ENOMEM;
 	c->ledger = ledger_new(b, &c->policy, c->firewall, &core_ledger_ops, c);
 	c->upstream = core_upstream_new(b, c->options->debug);
+	c->trigger = core_trigger_new(b, &core_trigger_ops, c);
 	c->workers = workers_new(b, ROLE_FD_CHANNEL, &core_workers_ops, c);
 	c->parent_readable = event_new(b, ROLE_FD_CHANNEL, EV_READ | EV_PERSIST,
 				       core_parent_readable, c);
@@ -238,8 +244,10 @@ static int core_make_loop(struct core *c)
 	c->terminate = evsignal_new(b, SIGTERM, core_terminate, c);
 	c->state_due = event_new(b, -1, 0, core_state_due, c);
 	c->judge_due = event_new(b, -1, 0, core_judge_due, c);
+	c->unknown_due = event_new(b, -1, 0, core_unknown_due, c);
 	if (!c->ledger || !c->upstream || !c->workers || !c->parent_readable ||
-	    !c->links_readable || !c->terminate || !c->state_due || !c->judge_due)
+	    !c->links_readable || !c->terminate || !c->state_due || !c->judge_due ||
+	    !c->trigger || !c->unknown_due)
 		return -ENOMEM;
 	event_add(c->parent_readable, NULL);
 	event_add(c->links_readable, NULL);
@@ -283,6 +291,9 @@ int core_run(struct core *c)
 		log_error("cannot follow the flows (is nf_conntrack_netlink there?): %m");
 		return err;
 	}
+	err = conntrack_open(&c->conntrack);
+	if (err)
+		return err;
 	err = heal_new(c->base, c->firewall, c->ledger, c->cut, &c->heal);
 	if (err) {
 		errno = -err;
@@ -327,6 +338,7 @@ void core_free(struct core *c)
 	control_free(c->control);
 	core_store_free(c->store);
 	core_upstream_free(c->upstream);
+	core_trigger_free(c->trigger);
 	workers_free(c->workers);
 	heal_free(c->heal);
 	cut_free(c->cut);
@@ -341,12 +353,15 @@ void core_free(struct core *c)
 		event_free(c->state_due);
 	if (c->judge_due)
 		event_free(c->judge_due);
+	if (c->unknown_due)
+		event_free(c->unknown_due);
 	if (c->base)
 		event_base_free(c->base);
 	if (c->tcp_idle >= 0)
 		close(c->tcp_idle);
 	if (c->udp_idle >= 0)
 		close(c->udp_idle);
+	conntrack_close(c->conntrack);
 	links_close(c->links);
 	neighbours_close(c->neighbours);
 	shadows_free(c->shadows);

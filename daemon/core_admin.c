@@ -63,6 +63,8 @@ static void core_status(void *arg, struct control_status *out)
 	if (core_upstream_pid(c->upstream))
 		core_add_process(out, ROLE_UPSTREAM, NULL,
 				 core_upstream_pid(c->upstream));
+	if (core_trigger_pid(c->trigger))
+		core_add_process(out, ROLE_TRIGGER, NULL, core_trigger_pid(c->trigger));
 	if (core_store_pid(c->store))
 		core_add_process(out, ROLE_STORE, NULL, core_store_pid(c->store));
 	workers_each(c->workers, core_each_worker, &p);

@@ -69,6 +69,7 @@ int core_install(struct core *c)
 		.forwards = c->config.forward,
 		.n_forwards = c->config.n_forwards,
 		.router = r->on ? &c->router : NULL,
+		.learn = core_unasked_learn(c),
 	};
 	err = firewall_install(c->firewall, &config);
 

@@ -14,6 +14,7 @@
 #include "daemon/control.h"
 #include "daemon/core.h"
 #include "daemon/core_store.h"
+#include "daemon/core_trigger.h"
 #include "daemon/core_upstream.h"
 #include "daemon/cut.h"
 #include "daemon/heal.h"
@@ -28,6 +29,7 @@
 #include "firewall/sockets.h"
 
 #define CORE_TO_ADMIN (1ULL << 32) /* an answer from here on is not a worker's */
+#define CORE_TO_NOBODY UINT64_MAX  /* nobody has asked */
 
 /* An admin's request that waits for the kernel. */
 struct core_admin {
@@ -41,6 +43,13 @@ struct core_reload {
 	void *arg;
 };
 #define CORE_RELOADS 8
+
+/* What the trigger worker saw of a flow that the kernel does not tell of yet. */
+struct core_unknown {
+	struct trigger_event event;
+	unsigned int tries;
+};
+#define CORE_UNKNOWN 64
 
 struct core {
 	const struct options *options;
@@ -65,6 +74,12 @@ struct core {
 	struct control *control;
 	struct core_store *store;
 	struct core_upstream *upstream;
+	struct core_trigger *trigger;
+	struct conntrack *conntrack; /* whose flow it is that the trigger worker saw */
+	struct firewall_learn learn; /* what the firewall was told of it */
+	struct core_unknown unknown[CORE_UNKNOWN];
+	size_t n_unknown;
+	struct event *unknown_due;
 	struct event *parent_readable;
 	struct event *links_readable;
 	struct event *terminate;
@@ -91,6 +106,7 @@ struct core {
 extern const struct workers_ops core_workers_ops;
 extern const struct ledger_ops core_ledger_ops;
 extern const struct control_ops core_control_ops;
+extern const struct core_trigger_ops core_trigger_ops;
 
 enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
 			      const struct in6_addr *internal);
@@ -109,6 +125,14 @@ void core_state_due(int fd, short what, void *arg);
 void core_judge_due(int fd, short what, void *arg);
 /* Has every LAN that is wanted an address now? */
 bool core_all_lans_there(const struct core *c);
+
+/* Whose packets the kernel tells of, and the process that reads them, as LANs and c->config
+ * have it. */
+void core_unasked_look(struct core *c);
+/* What the firewall has to know of it; NULL: nothing is opened unasked. Stays where it is. */
+const struct firewall_learn *core_unasked_learn(struct core *c);
+/* Flows that were not known: the callback of their timer. */
+void core_unknown_due(int fd, short what, void *arg);
 
 /* Takes the interfaces as they are now. */
 enum core_why { CORE_START, CORE_LINKS, CORE_OTHER_CONFIG };

@@ -293,6 +293,7 @@ void core_look_around(struct core *c, enum core_why why)
 			"no interface has a private IPv4 address yet; the first one that has is "
 			"taken as the LAN");
 	core_set_lans(c);
+	core_unasked_look(c);
 	if (!first) {
 		core_adopt_waiting(c);
 		event_add(c->judge_due, &settled);

@@ -200,7 +200,7 @@ static void core_answer(void *arg, uint64_t to, const struct lease_reply *reply)
 
 	if (to < CORE_TO_ADMIN)
 		workers_answer(c->workers, (worker_id)to, reply);
-	else
+	else if (to != CORE_TO_NOBODY)
 		core_admin_answer(c, to - CORE_TO_ADMIN,
 				  (enum lease_reason)reply->reason);
 }
@@ -321,7 +321,8 @@ void core_check_ready(struct core *c)
 {
 	struct role_record r = {.op = ROLE_OP_SERVING};
 
-	if (c->serving || !c->control || !workers_ready(c->workers))
+	if (c->serving || !c->control || !workers_ready(c->workers) ||
+	    !core_trigger_settled(c->trigger))
 		return;
 	c->serving = true;
 	log_info("serving; %zu leases", registry_count(ledger_book(c->ledger)));

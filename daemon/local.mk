@@ -16,6 +16,8 @@ libdaemon_a_SOURCES = \
 	daemon/core_upstream.c daemon/core_upstream.h \
 	daemon/core_store.c daemon/core_store.h daemon/core_store_inside.h \
 	daemon/core_tell.c \
+	daemon/core_trigger.c daemon/core_trigger.h \
+	daemon/core_unasked.c \
 	daemon/dirty.c daemon/dirty.h \
 	daemon/cut.c daemon/cut.h \
 	daemon/epoch.c daemon/epoch.h \
@@ -42,7 +44,7 @@ libdaemon_a_SOURCES = \
 
 sbin_PROGRAMS += portreeved
 portreeved_SOURCES = daemon/main.c
-portreeved_LDADD = libdaemon.a libpcp.a libupstream.a libfirewall.a libconf.a liblease.a libbase.a \
+portreeved_LDADD = libdaemon.a libpcp.a libtrigger.a libupstream.a libfirewall.a libconf.a liblease.a libbase.a \
 	$(NFTNL_LIBS) $(MNL_LIBS) $(EVENT_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) \
 	$(NATPMP_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(SQLITE_LIBS)
 

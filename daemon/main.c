@@ -21,6 +21,7 @@
 #include "daemon/setup.h"
 #include "daemon/store_role.h"
 #include "pcp/worker.h"
+#include "trigger/worker.h"
 #include "upstream/worker.h"
 
 static int main_parent(const struct options *o)
@@ -92,6 +93,14 @@ static int main_upstream(void)
 	return upstream_worker_run(ROLE_FD_CHANNEL);
 }
 
+static int main_trigger(void)
+{
+	log_open("trigger");
+	if (main_settle(ROLE_TRIGGER, NULL))
+		return EXIT_FAILURE;
+	return trigger_worker_run(ROLE_FD_CHANNEL);
+}
+
 static int main_store(const struct options *o)
 {
 	struct store_role *store;
@@ -145,6 +154,8 @@ int main(int argc, char **argv)
 		return main_store(&o);
 	case ROLE_UPSTREAM:
 		return main_upstream();
+	case ROLE_TRIGGER:
+		return main_trigger();
 	case ROLE_IGD: /* a program of its own */
 	case ROLE_END:
 		break;

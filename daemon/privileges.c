@@ -42,6 +42,7 @@ const char *role_user(enum role role)
 	case ROLE_PCP:
 	case ROLE_IGD:
 	case ROLE_UPSTREAM:
+	case ROLE_TRIGGER:
 	case ROLE_END:
 		break;
 	}

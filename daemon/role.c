@@ -7,8 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const char *const names[ROLE_END] = {"parent", "core",  "pcp",
-					    "igd",    "store", "upstream"};
+static const char *const names[ROLE_END] = {"parent", "core",     "pcp",    "igd",
+					    "store",  "upstream", "trigger"};
 
 const char *role_name(enum role role)
 {
@@ -30,6 +30,8 @@ unsigned int role_place(unsigned int role, unsigned int lan)
 		return 2 * LEASE_LANS_MAX;
 	if (role == ROLE_UPSTREAM && lan == 0)
 		return 2 * LEASE_LANS_MAX + 1;
+	if (role == ROLE_TRIGGER && lan == 0)
+		return 2 * LEASE_LANS_MAX + 2;
 	if ((role != ROLE_PCP && role != ROLE_IGD) || lan >= LEASE_LANS_MAX)
 		return ROLE_PLACES;
 	return role == ROLE_IGD ? LEASE_LANS_MAX + lan : lan;

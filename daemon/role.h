@@ -18,16 +18,17 @@ enum role {
 	ROLE_IGD, /* one per LAN */
 	ROLE_STORE,
 	ROLE_UPSTREAM,
+	ROLE_TRIGGER,
 	ROLE_END,
 };
 
-/* "parent", "core", "pcp", "igd", "store", "upstream". */
+/* "parent", "core", "pcp", "igd", "store", "upstream", "trigger". */
 const char *role_name(enum role role);
 /* ROLE_END: no role is called so. */
 enum role role_from_name(const char *name);
 
 /* Those that the core may ask for have a place each: one of a kind per LAN, or one. */
-#define ROLE_PLACES (2 * LEASE_LANS_MAX + 2)
+#define ROLE_PLACES (2 * LEASE_LANS_MAX + 3)
 /* The place of such a role; ROLE_PLACES: it has none. */
 unsigned int role_place(unsigned int role, unsigned int lan);
 

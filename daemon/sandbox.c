@@ -207,6 +207,7 @@ static int add_role(scmp_filter_ctx ctx, enum role role)
 	case ROLE_UPSTREAM: /* the socket that it is given knows no peer yet */
 		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0);
 	case ROLE_PCP:
+	case ROLE_TRIGGER:
 	case ROLE_PARENT:
 	case ROLE_END:
 		break;

@@ -29,6 +29,7 @@ static void lan_configure(const struct topology *t, struct topology_lan *lan,
 	lan->upnp = from->upnp;
 	lan->pcp = from->pcp;
 	lan->nat_pmp = from->nat_pmp;
+	lan->open_nat = from->open_nat;
 	lan->http_port = from->http_port ? from->http_port
 					 : (uint16_t)(HTTP_PORT_FIRST + (lan - t->lan));
 	lan->n_also = from->n_also;
@@ -41,8 +42,11 @@ static void lan_configure(const struct topology *t, struct topology_lan *lan,
 static void lan_configure_found(const struct topology *t, struct topology_lan *lan,
 				const char *name)
 {
-	struct config_lan found = {
-		.trusted = true, .upnp = true, .pcp = true, .nat_pmp = true};
+	struct config_lan found = {.trusted = true,
+				   .upnp = true,
+				   .pcp = true,
+				   .nat_pmp = true,
+				   .open_nat = true};
 
 	snprintf(found.name, sizeof(found.name), "%s", name);
 	lan_configure(t, lan, &found);

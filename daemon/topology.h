@@ -19,6 +19,7 @@ struct topology_lan {
 	bool upnp;
 	bool pcp;
 	bool nat_pmp;
+	bool open_nat;
 	uint16_t http_port;
 	size_t n_addrs; /* 0: no IPv4 address, nothing is served */
 	struct record_prefix addrs[RECORD_LAN_ADDRS]; /* the first is IPv4 */

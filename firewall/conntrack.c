@@ -442,6 +442,47 @@ long conntrack_port(struct conntrack *ct, uint8_t protocol, struct in_addr inter
 	return err ? err : q.found;
 }
 
+struct origin {
+	uint8_t protocol;
+	bool found;
+	struct flow flow;
+};
+
+static int note_origin(void *arg, const struct nlmsghdr *nlh)
+{
+	struct origin *o = arg;
+	struct victim v;
+
+	if (read_flow(nlh, &v) && v.flow.protocol == o->protocol && v.flow.snat) {
+		o->found = true;
+		o->flow = v.flow;
+	}
+	return 0;
+}
+
+int conntrack_origin(struct conntrack *ct, uint8_t protocol, struct in_addr external,
+		     uint16_t ext_port, struct in_addr remote, uint16_t remote_port,
+		     struct in_addr *internal, uint16_t *int_port)
+{
+	struct origin o = {.protocol = protocol};
+	const struct flow_end answers = {.src = addr_from_v4(remote),
+					 .dst = addr_from_v4(external),
+					 .sport = remote_port,
+					 .dport = ext_port};
+	uint8_t buf[REQUEST_MAX];
+	struct nlmsghdr *nlh = put_header(ct, buf, IPCTNL_MSG_CT_GET, NLM_F_ACK, AF_INET);
+	int err;
+
+	put_tuple(nlh, CTA_TUPLE_REPLY, protocol, &answers,
+		  BY_SRC | BY_DST | BY_PROTOCOL | BY_SPORT | BY_DPORT);
+	err = ask(ct, nlh, note_origin, &o);
+	if (err || !o.found)
+		return err ? err : -ENOENT;
+	*internal = addr_to_v4(&o.flow.original.src);
+	*int_port = o.flow.original.sport;
+	return 0;
+}
+
 struct claims_question {
 	struct in6_addr wan4;
 	void (*each)(void *arg, uint8_t protocol, uint16_t port, struct in_addr internal);

@@ -23,6 +23,12 @@ long conntrack_cut(struct conntrack *ct, const struct flows *f);
 long conntrack_port(struct conntrack *ct, uint8_t protocol, struct in_addr internal,
 		    uint16_t int_port, struct in_addr wan4);
 
+/* The inside host and port of a flow that leaves from that external one to that remote.
+ * -ENOENT: there is no such flow. One look, however many flows there are. */
+int conntrack_origin(struct conntrack *ct, uint8_t protocol, struct in_addr external,
+		     uint16_t ext_port, struct in_addr remote, uint16_t remote_port,
+		     struct in_addr *internal, uint16_t *int_port);
+
 /* Calls `each` for the flows that leave by that WAN address with the source port of the host
  * itself: those by which hosts have claimed it. */
 int conntrack_claims(struct conntrack *ct, struct in_addr wan4,

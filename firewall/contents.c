@@ -245,6 +245,20 @@ static int lan_put(struct firewall *fw)
 	return fill_reach(fw, r->nets, r->n_nets);
 }
 
+int firewall_set_learners(struct firewall *fw, const struct prefix *nets, size_t n_nets)
+{
+	struct prefix *now = copy_of(nets, n_nets, sizeof(*nets));
+
+	if (!now)
+		return -ENOMEM;
+	free(fw->router.learners);
+	fw->router.learners = now;
+	fw->router.n_learners = n_nets;
+	nl_batch_begin(&fw->batch);
+	fill_prefixes(fw, "learn4", true, now, n_nets);
+	return nl_commit_whole(&fw->nl, &fw->batch);
+}
+
 static void lan_free(struct router *r)
 {
 	free(r->lan);
@@ -378,6 +392,7 @@ int router_put(struct firewall *fw)
 	if (fw->router.wan_known)
 		wan_put(fw);
 	zones_put(fw);
+	fill_prefixes(fw, "learn4", true, fw->router.learners, fw->router.n_learners);
 	return fw->router.lan_known ? lan_put(fw) : 0;
 }
 
@@ -386,6 +401,7 @@ void router_fini(struct router *r)
 	wan_free(r);
 	lan_free(r);
 	free(r->zones);
+	free(r->learners);
 }
 
 #define CLAIMS_CHUNK 4096 /* of one transaction */

@@ -120,12 +120,12 @@ static void ct(struct expr *e, uint32_t key, unsigned int at)
 	put_u32(x, NFTNL_EXPR_CT_DREG, reg(at));
 }
 
-static void ct_original(struct expr *e, uint32_t key, unsigned int at)
+static void ct_of(struct expr *e, uint32_t key, uint8_t dir, unsigned int at)
 {
 	struct nftnl_expr *x = add(e, "ct");
 
 	put_u32(x, NFTNL_EXPR_CT_KEY, key);
-	put_u8(x, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
+	put_u8(x, NFTNL_EXPR_CT_DIR, dir);
 	put_u32(x, NFTNL_EXPR_CT_DREG, reg(at));
 }
 
@@ -161,12 +161,17 @@ void expr_daddr(struct expr *e, unsigned int at)
 
 void expr_ct_saddr(struct expr *e, unsigned int at)
 {
-	ct_original(e, NFT_CT_SRC_IP, at);
+	ct_of(e, NFT_CT_SRC_IP, IP_CT_DIR_ORIGINAL, at);
 }
 
 void expr_ct_daddr(struct expr *e, unsigned int at)
 {
-	ct_original(e, NFT_CT_DST_IP, at);
+	ct_of(e, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL, at);
+}
+
+void expr_ct_reply_saddr(struct expr *e, unsigned int at)
+{
+	ct_of(e, NFT_CT_SRC_IP, IP_CT_DIR_REPLY, at);
 }
 
 /* Matches */
@@ -341,12 +346,20 @@ void expr_ct_status(struct expr *e, uint32_t bits, bool is)
 		cmp(e, NFT_CMP_NEQ, &bits, sizeof(bits));
 }
 
+static void ct_direction(struct expr *e, uint8_t dir)
+{
+	ct(e, NFT_CT_DIRECTION, 0);
+	cmp(e, NFT_CMP_EQ, &dir, sizeof(dir));
+}
+
 void expr_ct_reply(struct expr *e)
 {
-	uint8_t reply = IP_CT_DIR_REPLY;
+	ct_direction(e, IP_CT_DIR_REPLY);
+}
 
-	ct(e, NFT_CT_DIRECTION, 0);
-	cmp(e, NFT_CMP_EQ, &reply, sizeof(reply));
+void expr_ct_original(struct expr *e)
+{
+	ct_direction(e, IP_CT_DIR_ORIGINAL);
 }
 
 static void port_cmp(struct expr *e, enum expr_port which, uint32_t op, uint16_t port)
@@ -375,7 +388,12 @@ void expr_sport_from(struct expr *e, uint16_t port)
 
 void expr_map(struct expr *e, const char *map, unsigned int at)
 {
-	put_u32(lookup(e, map, at), NFTNL_EXPR_LOOKUP_DREG, reg(at));
+	expr_map_to(e, map, at, at);
+}
+
+void expr_map_to(struct expr *e, const char *map, unsigned int at, unsigned int to)
+{
+	put_u32(lookup(e, map, at), NFTNL_EXPR_LOOKUP_DREG, reg(to));
 }
 
 /* Matches of router mode */
@@ -501,6 +519,26 @@ void expr_set_put(struct expr *e, enum expr_set_op op, const char *set, unsigned
 	dynset(e, op == EXPR_ADD ? NFT_DYNSET_OP_ADD : NFT_DYNSET_OP_UPDATE, set, at);
 }
 
+void expr_set_put_for(struct expr *e, enum expr_set_op op, const char *set,
+		      unsigned int at, uint64_t timeout_ms)
+{
+	struct nftnl_expr *x = dynset(
+		e, op == EXPR_ADD ? NFT_DYNSET_OP_ADD : NFT_DYNSET_OP_UPDATE, set, at);
+
+	if (x)
+		nftnl_expr_set_u64(x, NFTNL_EXPR_DYNSET_TIMEOUT, timeout_ms);
+}
+
+void expr_map_update(struct expr *e, const char *map, unsigned int at,
+		     unsigned int data_at, uint64_t timeout_ms)
+{
+	struct nftnl_expr *x = dynset(e, NFT_DYNSET_OP_UPDATE, map, at);
+
+	put_u32(x, NFTNL_EXPR_DYNSET_SREG_DATA, reg(data_at));
+	if (x)
+		nftnl_expr_set_u64(x, NFTNL_EXPR_DYNSET_TIMEOUT, timeout_ms);
+}
+
 void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
 		    uint32_t burst)
 {
@@ -608,6 +646,11 @@ void expr_goto(struct expr *e, const char *chain)
 	put_str(e, verdict(e, NFT_GOTO), NFTNL_EXPR_IMM_CHAIN, chain);
 }
 
+void expr_jump(struct expr *e, const char *chain)
+{
+	put_str(e, verdict(e, NFT_JUMP), NFTNL_EXPR_IMM_CHAIN, chain);
+}
+
 void expr_return(struct expr *e)
 {
 	verdict(e, NFT_RETURN);
@@ -626,6 +669,17 @@ void expr_drop(struct expr *e)
 void expr_log(struct expr *e, const char *prefix)
 {
 	put_str(e, add(e, "log"), NFTNL_EXPR_LOG_PREFIX, prefix);
+}
+
+void expr_log_group(struct expr *e, uint16_t group, uint32_t bytes)
+{
+	struct nftnl_expr *x = add(e, "log");
+
+	if (!x)
+		return;
+	nftnl_expr_set_u16(x, NFTNL_EXPR_LOG_GROUP, group);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_LOG_SNAPLEN, bytes);
+	nftnl_expr_set_u16(x, NFTNL_EXPR_LOG_QTHRESHOLD, 1);
 }
 
 void expr_clamp_mss(struct expr *e)

@@ -31,8 +31,9 @@ void expr_port(struct expr *e, enum expr_port which, unsigned int at);
 void expr_saddr(struct expr *e, unsigned int at);
 void expr_saddr6(struct expr *e, unsigned int at); /* four fields */
 void expr_daddr6(struct expr *e, unsigned int at);
-void expr_ct_saddr(struct expr *e, unsigned int at); /* ct original ip saddr */
-void expr_ct_daddr(struct expr *e, unsigned int at); /* ct original ip daddr */
+void expr_ct_saddr(struct expr *e, unsigned int at);       /* ct original ip saddr */
+void expr_ct_daddr(struct expr *e, unsigned int at);       /* ct original ip daddr */
+void expr_ct_reply_saddr(struct expr *e, unsigned int at); /* ct reply ip saddr */
 
 void expr_daddr(struct expr *e, unsigned int at);
 void expr_ifname_load(struct expr *e, enum expr_name which,
@@ -69,14 +70,23 @@ void expr_ct_new(struct expr *e);
 void expr_ct_established(struct expr *e);
 void expr_ct_mark_has(struct expr *e, uint32_t bits); /* one of them */
 void expr_ct_reply(struct expr *e);
+void expr_ct_original(struct expr *e);
 void expr_dport_in(struct expr *e, const char *set);
 void expr_sport_below(struct expr *e, uint16_t port);
 void expr_sport_from(struct expr *e, uint16_t port);
 /* Looks the key at `at` up and puts the value there too; no such key ends the rule. */
 void expr_map(struct expr *e, const char *map, unsigned int at);
+/* The same with the value at `to`. */
+void expr_map_to(struct expr *e, const char *map, unsigned int at, unsigned int to);
 
 /* Do. */
 void expr_set_put(struct expr *e, enum expr_set_op op, const char *set, unsigned int at);
+/* The same, with a time of its own. */
+void expr_set_put_for(struct expr *e, enum expr_set_op op, const char *set,
+		      unsigned int at, uint64_t timeout_ms);
+/* update @map { key timeout ... : value at `data_at` } */
+void expr_map_update(struct expr *e, const char *map, unsigned int at,
+		     unsigned int data_at, uint64_t timeout_ms);
 /* update @set { key limit rate over RATE/second burst BURST packets } */
 void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
 		    uint32_t burst);
@@ -88,8 +98,11 @@ void expr_masquerade_port(struct expr *e, unsigned int port_at);
 void expr_masquerade_range(struct expr *e, uint16_t first, uint16_t last);
 void expr_ct_mark_or(struct expr *e, uint32_t bits); /* ct mark set ct mark | BITS */
 void expr_goto(struct expr *e, const char *chain);
+void expr_jump(struct expr *e, const char *chain);
 void expr_return(struct expr *e);
 void expr_accept(struct expr *e);
 void expr_drop(struct expr *e);
 void expr_log(struct expr *e, const char *prefix);
+/* log group GROUP snaplen BYTES queue-threshold 1 */
+void expr_log_group(struct expr *e, uint16_t group, uint32_t bytes);
 void expr_clamp_mss(struct expr *e); /* tcp option maxseg size set rt mtu */

@@ -14,6 +14,7 @@
 
 #include "base/addr.h"
 #include "base/portset.h"
+#include "lease/access.h"
 #include "lease/forward.h"
 #include "lease/lease.h"
 
@@ -28,6 +29,15 @@
 #define FIREWALL_PINHOLE_MARK 0x10000U
 /* Expired elements hold their slot until the kernel collects them, about a second. */
 #define FIREWALL_SLACK 4096
+
+/* Groups of the packet log (nflog.h): of packets whose remotes are counted, and of packets to
+ * ports that trigger rules watch for; and how much of a packet is told. */
+#define FIREWALL_COUNT_GROUP 5351
+#define FIREWALL_WATCH_GROUP 5352
+#define FIREWALL_LOG_BYTES 64
+/* An element of `owner` ends so much sooner than what it keeps alive, so that it never keeps
+ * alive what is not there any more. */
+#define FIREWALL_OWNER_MS 1000
 
 struct firewall;
 
@@ -49,6 +59,18 @@ struct firewall_config {
 	const struct lease_forward *forwards; /* none overlaps another */
 	size_t n_forwards;
 	const struct firewall_router *router; /* NULL: others filter and masquerade */
+	const struct firewall_learn *learn;   /* NULL: nothing is opened unasked */
+};
+
+/* Openings that last while their host sends. */
+#define FIREWALL_IDLES 8
+struct firewall_learn {
+	uint32_t window_s; /* of one port and remote one packet is told in that time */
+	const struct port_range *quiet; /* remote ports of which none is told */
+	size_t n_quiet;
+	/* After so much silence such leases end, in ascending order; others are rounded up. */
+	size_t n_idles;
+	uint32_t idle_s[FIREWALL_IDLES];
 };
 
 /* Router mode: we are the machine's firewall. */
@@ -124,6 +146,10 @@ int firewall_set_wan(struct firewall *fw, const char *const *names, size_t n_nam
 int firewall_set_lan(struct firewall *fw, const char *const *names, size_t n_names,
 		     const struct prefix *nets, size_t n_nets, const uint16_t *ports,
 		     size_t n_ports);
+/* The networks whose hosts' packets are told of; subnets of the LANs'. */
+int firewall_set_learners(struct firewall *fw, const struct prefix *nets, size_t n_nets);
+/* All pairs of port and remote are told of again. */
+int firewall_forget_seen(struct firewall *fw);
 /* Whom the filter of router mode trusts how far; also LANs without an address. */
 int firewall_set_zones(struct firewall *fw, const struct firewall_zone *zones, size_t n);
 

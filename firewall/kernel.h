@@ -41,6 +41,8 @@ struct router {
 	size_t n_http;
 	struct firewall_zone *zones;
 	size_t n_zones;
+	struct prefix *learners;
+	size_t n_learners;
 	struct firewall_epoch epoch;
 };
 
@@ -152,6 +154,14 @@ int rules_put(struct firewall *fw, const struct firewall_config *config,
 	      uint32_t next_set);
 int guard_put(struct firewall *fw, const struct firewall_config *config);
 void reserved_put(struct firewall *fw, const struct firewall_config *config);
+/* Of `quiet`. */
+void learn_put(struct firewall *fw, const struct firewall_config *config);
+/* The set of owners of leases with that idle time, and the time that its elements have. */
+const char *learn_owners(const struct firewall *fw, uint32_t idle_s,
+			 uint64_t *timeout_ms);
+/* The set of hosts whose leases have a clock as well, and its elements' time. */
+#define LEARN_ACTIVE "active"
+uint64_t learn_active_ms(const struct firewall *fw);
 /* The same for the WAN and the LANs, as far as they were told. */
 int router_put(struct firewall *fw);
 void router_fini(struct router *r);

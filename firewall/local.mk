@@ -13,9 +13,11 @@ libfirewall_a_SOURCES = \
 	firewall/guard.c \
 	firewall/flows.c firewall/flows.h \
 	firewall/kernel.c firewall/kernel.h \
+	firewall/learn.c \
 	firewall/links.c firewall/links.h \
 	firewall/neighbours.c firewall/neighbours.h \
 	firewall/netlink.c firewall/netlink.h \
+	firewall/nflog.c firewall/nflog.h \
 	firewall/probe.c \
 	firewall/router.c \
 	firewall/rules.c firewall/rules.h \

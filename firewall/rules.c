@@ -10,7 +10,7 @@
  *   outsrc: a lease's twin first, then ports that others hold, then claims
  *   moved: another host has that source port. Two ranges: masquerade leaves a port that
  *          lies in its range where it is.
- * learn (srcnat + 10, after masquerade): keeps claims alive while they are used.
+ * learn (srcnat + 10, after masquerade): learn.c.
  * forward (filter - 5, ahead of an admin's filter): marks the flows that pinholes let in.
  */
 #include <arpa/inet.h>
@@ -131,7 +131,7 @@ static void fill_pre(struct rules *r, const struct firewall_config *c)
 	}
 }
 
-static void return_unless_ipv4(struct rules *r, const char *chain)
+void rules_only_ipv4(struct rules *r, const char *chain)
 {
 	struct expr *e = rules_begin(r, chain);
 
@@ -144,7 +144,7 @@ static void fill_src(struct rules *r, const struct firewall_config *c)
 {
 	struct expr *e;
 
-	return_unless_ipv4(r, "src");
+	rules_only_ipv4(r, "src");
 
 	/* By source address, not by interface: with bridge-nf-call-iptables the inbound
 	 * interface is not the bridge. Without it, inbound connections would match. */
@@ -278,71 +278,6 @@ static void fill_moved(struct rules *r)
 	rules_end(r);
 }
 
-static void fill_learn(struct rules *r)
-{
-	struct expr *e;
-
-	return_unless_ipv4(r, "learn");
-
-	rules_begin(r, "learn");
-	expr_nfproto_ipv4(&r->e, true);
-	rules_tcp_udp(r, false);
-	expr_return(&r->e);
-	rules_end(r);
-
-	e = rules_begin(r, "learn");
-	expr_ifname(e, EXPR_OIFNAME, "wan");
-	expr_nfproto_ipv4(e, true);
-	expr_goto(e, "out");
-	rules_end(r);
-}
-
-/* The inside host has that external port. */
-static void put_claim(struct expr *e)
-{
-	rules_proto_port(e, EXPR_SPORT);
-	expr_ct_saddr(e, 2);
-	expr_set_put(e, EXPR_UPDATE, "mine", 0);
-	rules_proto_port(e, EXPR_SPORT);
-	expr_set_put(e, EXPR_UPDATE, "taken", 0);
-}
-
-static void fill_out(struct rules *r)
-{
-	struct expr *e = rules_begin(r, "out");
-
-	expr_nfproto_ipv4(e, true);
-	expr_ct_reply(e);
-	expr_return(e);
-	rules_end(r);
-
-	/* What the router itself sends. */
-	e = rules_begin(r, "out");
-	expr_nfproto_ipv4(e, true);
-	expr_ct_status(e, IPS_SRC_NAT, false);
-	expr_return(e);
-	rules_end(r);
-
-	/* What leaves from a leased port claims it, so that it is still this host's when the
-	 * lease has ended (RFC 6887 section 15). */
-	e = rules_begin(r, "out");
-	expr_nfproto_ipv4(e, true);
-	rules_proto_port(e, EXPR_SPORT);
-	expr_in_set(e, "held", 0);
-	put_claim(e);
-	expr_return(e);
-	rules_end(r);
-
-	/* The host that made the claim keeps it; nobody else can. */
-	e = rules_begin(r, "out");
-	expr_nfproto_ipv4(e, true);
-	rules_proto_port(e, EXPR_SPORT);
-	expr_ct_saddr(e, 2);
-	expr_in_set(e, "mine", 0);
-	put_claim(e);
-	rules_end(r);
-}
-
 /* Looks a packet from outside up in one of the two sets; that counts it there. */
 static void forward_pinhole(struct rules *r, bool restricted)
 {
@@ -406,8 +341,7 @@ int rules_put(struct firewall *fw, const struct firewall_config *config,
 	fill_hairpin(&r);
 	fill_outsrc(&r, config);
 	fill_moved(&r);
-	fill_learn(&r);
-	fill_out(&r);
+	learn_fill(&r, config);
 	fill_forward(&r);
 	if (config->router)
 		router_fill(&r, config->router);

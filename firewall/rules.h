@@ -24,6 +24,9 @@ uint32_t rules_bytes(struct rules *r, uint32_t type, const uint8_t *bytes, size_
 /* meta l4proto { tcp, udp }, or none of them */
 void rules_tcp_udp(struct rules *r, bool is);
 
+/* What is not IPv4 leaves the chain. */
+void rules_only_ipv4(struct rules *r, const char *chain);
+
 /* proto . port at the fields 0 and 1 */
 void rules_proto_port(struct expr *e, enum expr_port which);
 /* saddr . proto . port from the field `at` on */
@@ -35,6 +38,9 @@ void forwards_fill_pre(struct rules *r);
 void forwards_fill_src(struct rules *r);
 void forwards_fill_own(struct rules *r);
 void forwards_fill_held(struct rules *r);
+
+/* What leaves by the WAN: which claims, leases and flows it keeps alive or makes known. */
+void learn_fill(struct rules *r, const struct firewall_config *c);
 
 /* Router mode's chains, as far as it is on. */
 void router_fill(struct rules *r, const struct firewall_router *router);

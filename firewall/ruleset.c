@@ -38,6 +38,7 @@
 #define SET_SIZE (131072 + FIREWALL_SLACK)
 #define CLAIM_MS (2 * 60 * 1000)
 #define CLAIM_HOSTS 4096
+#define SEEN_SIZE 65536
 #define GUARD_MS (10 * 1000)
 #define GUARD_HOSTS 4096
 
@@ -69,6 +70,13 @@ struct set_spec {
 	{                                                                                \
 		.name = set, .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL, .key_type = type,  \
 		.key_len = len, .timeout_ms = GUARD_MS, .size = GUARD_HOSTS              \
+	}
+
+/* Who sends through which lease. */
+#define OWNERS(set)                                                                      \
+	{                                                                                \
+		.name = set, .flags = NFT_SET_TIMEOUT, .key_type = PROTO_PORT_IP,        \
+		.key_len = 12, .size = SET_SIZE                                          \
 	}
 
 static const struct set_spec sets[] = {
@@ -134,11 +142,7 @@ static const struct set_spec sets[] = {
 	 .key_type = PROTO_PORT,
 	 .key_len = 8,
 	 .size = SET_SIZE},
-	{.name = "owner",
-	 .flags = NFT_SET_TIMEOUT,
-	 .key_type = PROTO_PORT_IP,
-	 .key_len = 12,
-	 .size = SET_SIZE},
+	OWNERS("owner"),
 	{.name = "taken",
 	 .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
 	 .key_type = PROTO_PORT,
@@ -157,6 +161,31 @@ static const struct set_spec sets[] = {
 	 .key_len = 4,
 	 .timeout_ms = CLAIM_MS,
 	 .size = CLAIM_HOSTS},
+	OWNERS("owner1"),
+	OWNERS("owner2"),
+	OWNERS("owner3"),
+	OWNERS("owner4"),
+	OWNERS("owner5"),
+	OWNERS("owner6"),
+	OWNERS("owner7"),
+	OWNERS("active"),
+	{.name = "seen",
+	 .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
+	 .key_type = TYPE_4(KERNEL_TYPE_IP, KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT,
+			    KERNEL_TYPE_IP),
+	 .key_len = 16,
+	 .size = SEEN_SIZE},
+	{.name = "lograte",
+	 .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
+	 .key_type = KERNEL_TYPE_IP,
+	 .key_len = 4,
+	 .timeout_ms = GUARD_MS,
+	 .size = CLAIM_HOSTS},
+	{.name = "quiet", .key_type = PROTO_PORT, .key_len = 8},
+	{.name = "learn4",
+	 .flags = NFT_SET_INTERVAL,
+	 .key_type = KERNEL_TYPE_IP,
+	 .key_len = 4},
 	{.name = "reserved",
 	 .flags = RANGES,
 	 .key_type = PROTO_PORT,
@@ -268,6 +297,8 @@ static const struct chain_spec chains[] = {
 	{"hairpin", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
 	{"outsrc", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
 	{"moved", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
+	{"touch", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
+	{"leased", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
 	{"out", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
 	{"worker", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
 	{"pre", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST + 5, CHAIN_ALWAYS,
@@ -596,6 +627,7 @@ static int install(struct firewall *fw, const struct inventory *inv, bool keep)
 	}
 	put_epoch(fw);
 	reserved_put(fw, config);
+	learn_put(fw, config);
 	forwards_put(fw, config);
 	if (!err)
 		err = router_put(fw);

@@ -93,6 +93,10 @@ static size_t size_of(unsigned int kind)
 		return sizeof(struct upstream_setup);
 	case RECORD_UPSTREAM_ANSWER:
 		return sizeof(struct upstream_answer);
+	case RECORD_TRIGGER_SETUP:
+		return sizeof(struct trigger_setup);
+	case RECORD_TRIGGER_EVENT:
+		return sizeof(struct trigger_event);
 	default:
 		return 0;
 	}
@@ -102,15 +106,21 @@ static size_t size_of(unsigned int kind)
 static unsigned int readers(unsigned int kind)
 {
 	switch (kind) {
-	case RECORD_READY:
 	case RECORD_REQUEST:
 	case RECORD_REFRESH:
 	case RECORD_LIST:
 		return 1U << CHANNEL_CORE;
+	case RECORD_READY:
+		return 1U << CHANNEL_CORE | 1U << CHANNEL_TRIGGERS_CORE;
 	case RECORD_PONG:
-		return 1U << CHANNEL_CORE | 1U << CHANNEL_STORES_CORE;
+		return 1U << CHANNEL_CORE | 1U << CHANNEL_STORES_CORE |
+		       1U << CHANNEL_TRIGGERS_CORE;
 	case RECORD_PING:
-		return 1U << CHANNEL_WORKER | 1U << CHANNEL_STORE;
+		return 1U << CHANNEL_WORKER | 1U << CHANNEL_STORE | 1U << CHANNEL_TRIGGER;
+	case RECORD_TRIGGER_EVENT:
+		return 1U << CHANNEL_TRIGGERS_CORE;
+	case RECORD_TRIGGER_SETUP:
+		return 1U << CHANNEL_TRIGGER;
 	case RECORD_SETUP:
 	case RECORD_STATE:
 	case RECORD_REPLY:
@@ -138,7 +148,8 @@ static bool count_ok(enum channel_side side, unsigned int kind, unsigned int cou
 	if (!(readers(kind) >> side & 1))
 		return false;
 	if (kind == RECORD_REPLY || kind == RECORD_REQUEST || kind == RECORD_ROWS ||
-	    kind == RECORD_STORE_LEASE || kind == RECORD_STORE_EVENT)
+	    kind == RECORD_STORE_LEASE || kind == RECORD_STORE_EVENT ||
+	    kind == RECORD_TRIGGER_EVENT)
 		return count >= 1 && count <= 32;
 	return count == (size_of(kind) ? 1U : 0U);
 }
@@ -153,7 +164,8 @@ static bool message_ok(const uint8_t *data, size_t len, size_t n_fds)
 	kind = get_u16(data);
 	count = get_u16(data + 2);
 	return count_ok(run.side, kind, count) &&
-	       (!n_fds || kind == RECORD_SETUP || kind == RECORD_UPSTREAM_SETUP) &&
+	       (!n_fds || kind == RECORD_SETUP || kind == RECORD_UPSTREAM_SETUP ||
+		kind == RECORD_TRIGGER_SETUP) &&
 	       len == HEAD + count * size_of(kind);
 }
 
@@ -365,7 +377,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	before = open_fds();
 	memset(&run, 0, sizeof(run));
-	run.side = (bits & 12) == 12
+	run.side = (bits & 12) == 4 && bits & 16
+			   ? bits & 1 ? CHANNEL_TRIGGERS_CORE : CHANNEL_TRIGGER
+		   : (bits & 12) == 12
 			   ? bits & 1 ? CHANNEL_UPSTREAMS_CORE : CHANNEL_UPSTREAM
 		   : bits & 8 ? bits & 1 ? CHANNEL_STORES_CORE : CHANNEL_STORE
 		   : bits & 1 ? CHANNEL_CORE

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Ports that open to hosts which did not ask: what the trigger worker saw is held against the
+ * kernel's flows and the LANs, and goes the way of any request.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/core_inside.h"
+#include "firewall/conntrack.h"
+
+#define AGAIN_MS 1 /* the flow may not be in the kernel's table yet */
+#define TRIES 5
+
+/* ---- What is wanted ---- */
+
+static bool host_may(const struct core *c, const struct in6_addr *host,
+		     const struct topology_lan *lan)
+{
+	const struct lease_access *rule = access_of(c->config.access, c->config.n_access,
+						    host);
+
+	if (rule && rule->open_nat != ACCESS_OPEN_NAT_AS_LAN)
+		return rule->open_nat == ACCESS_OPEN_NAT_ON;
+	return lan->open_nat;
+}
+
+/* The networks of which the kernel tells: of LANs that have it, and of single hosts. */
+static size_t learners(const struct core *c, struct prefix *nets, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < LEASE_LANS_MAX; i++) {
+		const struct topology_lan *t = &c->topology.lan[i];
+		const struct lease_lan *p = &c->policy.lan[i];
+
+		for (size_t k = 0; t->open_nat && k < p->n_nets && n < max; k++)
+			nets[n++] = p->nets[k];
+	}
+	for (size_t i = 0; i < c->config.n_access; i++) {
+		const struct lease_access *a = &c->config.access[i];
+		bool on = a->open_nat == ACCESS_OPEN_NAT_ON;
+
+		for (size_t k = 0; on && k < a->n_nets && n < max; k++)
+			nets[n++] = a->nets[k];
+	}
+	return n;
+}
+
+static void put_instant(struct trigger_setup *s, const struct port_range *r, bool tcp)
+{
+	if (s->n_instant < TRIGGER_INSTANT_MAX && (tcp ? r->tcp : r->udp))
+		s->instant[s->n_instant++] = (struct record_ports){
+			.protocol = tcp ? IPPROTO_TCP : IPPROTO_UDP,
+			.first = r->first,
+			.last = r->last};
+}
+
+static struct trigger_setup worker_setup(const struct core *c)
+{
+	const struct config_open_nat *o = &c->config.open_nat;
+	struct trigger_setup s = {.window_ms = o->window_s * 1000,
+				  .udp_remotes = (uint8_t)o->udp_remotes,
+				  .tcp_remotes = (uint8_t)o->tcp_remotes,
+				  .debug = c->options->debug};
+
+	for (size_t i = 0; i < o->n_instant; i++) {
+		put_instant(&s, &o->instant[i], false);
+		put_instant(&s, &o->instant[i], true);
+	}
+	return s;
+}
+
+void core_unasked_look(struct core *c)
+{
+	static struct prefix nets[LEASE_LANS_MAX * LEASE_LAN_NETS +
+				  LEASE_ACCESS_MAX * LEASE_ACCESS_NETS];
+	struct trigger_setup setup = worker_setup(c);
+	size_t n = learners(c, nets, sizeof(nets) / sizeof(nets[0]));
+	int err = firewall_set_learners(c->firewall, nets,
+					c->config.open_nat.per_host ? n : 0);
+
+	if (err && err != -ENOENT) {
+		errno = -err;
+		log_error("whose packets to look at could not be told to the kernel: %m");
+	}
+	core_trigger_want(c->trigger, core_unasked_learn(c) ? &setup : NULL);
+}
+
+/* The idle times there are, in ascending order. */
+static void put_idle(struct firewall_learn *l, uint32_t idle_s)
+{
+	size_t i = l->n_idles;
+
+	for (size_t k = 0; k < l->n_idles; k++)
+		if (l->idle_s[k] == idle_s)
+			return;
+	/* When there are too many the longest stays, which the others are rounded up to. */
+	if (i == FIREWALL_IDLES) {
+		if (idle_s > l->idle_s[i - 1])
+			l->idle_s[i - 1] = idle_s;
+		return;
+	}
+	for (; i && l->idle_s[i - 1] > idle_s; i--)
+		l->idle_s[i] = l->idle_s[i - 1];
+	l->idle_s[i] = idle_s;
+	l->n_idles++;
+}
+
+const struct firewall_learn *core_unasked_learn(struct core *c)
+{
+	const struct config_open_nat *o = &c->config.open_nat;
+	bool open_nat = o->per_host > 0;
+
+	c->learn = (struct firewall_learn){
+		.window_s = o->window_s, .quiet = o->quiet, .n_quiet = o->n_quiet};
+	put_idle(&c->learn, o->idle_s);
+	for (size_t i = 0; i < c->config.n_triggers; i++)
+		put_idle(&c->learn, c->config.trigger[i].idle_s);
+	return open_nat || c->config.n_triggers ? &c->learn : NULL;
+}
+
+/* ---- What was seen ---- */
+
+/* Is the host there? Behind another router nobody can tell. */
+static bool host_is_there(struct core *c, const struct in6_addr *host,
+			  const struct topology_lan *lan)
+{
+	uint64_t silence = NEIGHBOURS_NEVER;
+
+	for (size_t i = 0; i < lan->n_also; i++)
+		if (prefix_has(&lan->also[i], host))
+			return true;
+	return neighbours_silence(c->neighbours, lan->ifindex, host, &silence) == 0 &&
+	       silence != NEIGHBOURS_NEVER;
+}
+
+static int lan_of(const struct core *c, const struct in6_addr *host)
+{
+	for (size_t i = 0; i < LEASE_LANS_MAX; i++) {
+		const struct lease_lan *p = &c->policy.lan[i];
+
+		for (size_t k = 0; p->used && k < p->n_nets; k++)
+			if (prefix_has(&p->nets[k], host))
+				return (int)i;
+	}
+	return -1;
+}
+
+/* The port that its flows leave from, and no other: what it was told of itself stays true. */
+static void ask_open(struct core *c, int lan, const struct trigger_event *e,
+		     const struct in6_addr *host, uint16_t port)
+{
+	const struct lease_request req = {.op = LEASE_OP_MAP,
+					  .by = LEASE_BY_OPEN_NAT,
+					  .protocol = e->protocol,
+					  .flags = LEASE_EXACT,
+					  .int_port = port,
+					  .ext_port = e->ext_port,
+					  .lifetime = c->config.open_nat.idle_s,
+					  .client = *host,
+					  .internal = *host};
+
+	ledger_ask(c->ledger, CORE_TO_NOBODY, lan, &req);
+}
+
+/* 0, or -ENOENT: the kernel does not know that flow (yet). */
+static int take_event(struct core *c, const struct trigger_event *e)
+{
+	const struct topology_lan *lan;
+	struct in_addr inside;
+	struct in6_addr host;
+	uint16_t port;
+	int err, i;
+
+	err = conntrack_origin(c->conntrack, e->protocol, e->external, e->ext_port,
+			       e->remote, e->remote_port, &inside, &port);
+	if (err)
+		return err;
+	host = addr_from_v4(inside);
+	i = lan_of(c, &host);
+	lan = i < 0 ? NULL : &c->topology.lan[i];
+	if (!lan || !host_may(c, &host, lan) || !host_is_there(c, &host, lan)) {
+		log_debug("a port of a host that may have none, or is not there");
+		return 0;
+	}
+	if (e->what == TRIGGER_COUNTED && c->config.open_nat.per_host)
+		ask_open(c, i, e, &host, port);
+	return 0;
+}
+
+static void wait_for_flow(struct core *c, const struct trigger_event *e,
+			  unsigned int tries)
+{
+	static const struct timeval soon = {.tv_usec = AGAIN_MS * 1000};
+
+	if (tries > TRIES || c->n_unknown == CORE_UNKNOWN)
+		return;
+	c->unknown[c->n_unknown++] = (struct core_unknown){*e, tries};
+	if (!event_pending(c->unknown_due, EV_TIMEOUT, NULL))
+		event_add(c->unknown_due, &soon);
+}
+
+void core_unknown_due(int fd, short what, void *arg)
+{
+	struct core *c = arg;
+	struct core_unknown again[CORE_UNKNOWN];
+	size_t n = c->n_unknown;
+
+	(void)fd;
+	(void)what;
+	memcpy(again, c->unknown, n * sizeof(*again));
+	c->n_unknown = 0;
+	for (size_t i = 0; i < n; i++)
+		if (take_event(c, &again[i].event) == -ENOENT)
+			wait_for_flow(c, &again[i].event, again[i].tries + 1);
+}
+
+static void core_event(void *arg, const struct trigger_event *e)
+{
+	if (take_event(arg, e) == -ENOENT)
+		wait_for_flow(arg, e, 1);
+}
+
+/* What was told to somebody who is gone is told again. */
+static void core_begins(void *arg)
+{
+	struct core *c = arg;
+	int err = firewall_forget_seen(c->firewall);
+
+	if (err && err != -ENOENT) {
+		errno = -err;
+		log_warn(
+			"flows that were seen before are not seen again for a while: %m");
+	}
+}
+
+static void core_trigger_changed(void *arg)
+{
+	core_check_ready(arg);
+}
+
+const struct core_trigger_ops core_trigger_ops = {core_begins, core_event,
+						  core_trigger_changed};

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What LAN hosts' packets do as they leave, when they have their external port:
+ *
+ * learn: of IPv4, TCP and UDP; to the WAN, or from one LAN host to another by the WAN's address
+ * out: keeps claims alive, and tells of each new pair of port and remote (the packet log)
+ * leased: from a leased port
+ * touch: keeps alive the leases that last while their host sends, on its own packets only
+ *
+ * In the order of how many packets each line spares the next: leased ports and pairs that are
+ * known come first.
+ */
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "firewall/rules.h"
+
+/* So many packets of one host are told of at once and per second: one that scans is bounded,
+ * and what was passed over is told at its next packet. */
+#define LOG_BURST 400
+#define LOG_RATE 200
+
+static const char *const owners[FIREWALL_IDLES] = {
+	"owner", "owner1", "owner2", "owner3", "owner4", "owner5", "owner6", "owner7"};
+
+const char *learn_owners(const struct firewall *fw, uint32_t idle_s, uint64_t *timeout_ms)
+{
+	const struct firewall_learn *l = fw->config.learn;
+	size_t i = 0;
+
+	if (!l || !l->n_idles) {
+		*timeout_ms = idle_s * 1000ULL;
+		return owners[0];
+	}
+	while (i + 1 < l->n_idles && l->idle_s[i] < idle_s)
+		i++;
+	*timeout_ms = l->idle_s[i] * 1000ULL;
+	return owners[i];
+}
+
+uint64_t learn_active_ms(const struct firewall *fw)
+{
+	const struct firewall_learn *l = fw->config.learn;
+
+	return l && l->n_idles ? l->idle_s[l->n_idles - 1] * 1000ULL : 1000;
+}
+
+int firewall_forget_seen(struct firewall *fw)
+{
+	nl_batch_begin(&fw->batch);
+	flush_message(&fw->batch, fw->table, "seen");
+	return nl_commit_whole(&fw->nl, &fw->batch);
+}
+
+void learn_put(struct firewall *fw, const struct firewall_config *config)
+{
+	const struct firewall_learn *l = config->learn;
+	struct filler f = {.fw = fw, .set = "quiet"};
+	struct portset tcp = {0}, udp = {0};
+
+	flush_message(&fw->batch, fw->table, f.set);
+	for (size_t i = 0; l && i < l->n_quiet; i++) {
+		const struct port_range *q = &l->quiet[i];
+
+		if (q->tcp)
+			portset_add(&tcp, q->first, q->last);
+		if (q->udp)
+			portset_add(&udp, q->first, q->last);
+	}
+	for (uint32_t i = 0; l && i < 2 * 65536U; i++) {
+		uint8_t key[ELEMENT_PORT_KEY] = {i < 65536 ? IPPROTO_TCP : IPPROTO_UDP};
+
+		if (!portset_has(i < 65536 ? &tcp : &udp, (uint16_t)i))
+			continue;
+		key[4] = (uint8_t)(i >> 8);
+		key[5] = (uint8_t)i;
+		fill(&f, &(struct kernel_element){.key = key, .key_len = sizeof(key)});
+	}
+	fill_end(&f);
+}
+
+/* proto . port . the LAN host that sends, also what it answers to somebody */
+static void put_owner(struct expr *e, bool answers)
+{
+	if (answers)
+		expr_ct_reply(e);
+	else
+		expr_ct_original(e);
+	rules_proto_port(e, EXPR_SPORT);
+	if (answers)
+		expr_ct_reply_saddr(e, 2);
+	else
+		expr_ct_saddr(e, 2);
+}
+
+/* All three or none: a lease that is over is not made again by a packet. */
+static void touch(struct rules *r, const char *set, uint32_t idle_s, bool answers)
+{
+	uint64_t owner_ms = idle_s * 1000ULL, lease_ms = owner_ms + FIREWALL_OWNER_MS;
+	struct expr *e = rules_begin(r, "touch");
+
+	expr_nfproto_ipv4(e, true);
+	put_owner(e, answers);
+	expr_in_set(e, set, 0);
+	expr_map_to(e, "leases", 0, 4);
+	expr_map_update(e, "leases", 0, 4, lease_ms);
+	expr_set_put_for(e, EXPR_UPDATE, "held", 0, lease_ms);
+	expr_set_put_for(e, EXPR_UPDATE, set, 0, owner_ms);
+	expr_accept(e);
+	rules_end(r);
+}
+
+/* Of a lease that has a clock as well only the host is noted. */
+static void touch_active(struct rules *r, uint32_t idle_s, bool answers)
+{
+	struct expr *e = rules_begin(r, "touch");
+
+	expr_nfproto_ipv4(e, true);
+	put_owner(e, answers);
+	expr_in_set(e, LEARN_ACTIVE, 0);
+	expr_set_put_for(e, EXPR_UPDATE, LEARN_ACTIVE, 0, idle_s * 1000ULL);
+	rules_end(r);
+}
+
+static void fill_touch(struct rules *r, const struct firewall_learn *l)
+{
+	for (size_t i = 0; i < l->n_idles; i++) {
+		touch(r, owners[i], l->idle_s[i], false);
+		touch(r, owners[i], l->idle_s[i], true);
+	}
+	if (!l->n_idles)
+		return;
+	touch_active(r, l->idle_s[l->n_idles - 1], false);
+	touch_active(r, l->idle_s[l->n_idles - 1], true);
+}
+
+static void return_replies(struct rules *r, const char *chain)
+{
+	struct expr *e = rules_begin(r, chain);
+
+	expr_nfproto_ipv4(e, true);
+	expr_ct_reply(e);
+	expr_return(e);
+	rules_end(r);
+}
+
+/* What the router itself sends. */
+static void return_own(struct rules *r, const char *chain)
+{
+	struct expr *e = rules_begin(r, chain);
+
+	expr_nfproto_ipv4(e, true);
+	expr_ct_status(e, IPS_SRC_NAT, false);
+	expr_return(e);
+	rules_end(r);
+}
+
+/* The inside host has that external port. */
+static void put_claim(struct expr *e)
+{
+	rules_proto_port(e, EXPR_SPORT);
+	expr_ct_saddr(e, 2);
+	expr_set_put(e, EXPR_UPDATE, "mine", 0);
+	rules_proto_port(e, EXPR_SPORT);
+	expr_set_put(e, EXPR_UPDATE, "taken", 0);
+}
+
+/* What leaves from a leased port claims it, so that it is still this host's when the lease has
+ * ended (RFC 6887 section 15); one that lasts while its host sends claims it thereby. */
+static void fill_leased(struct rules *r, const struct firewall_learn *l)
+{
+	struct expr *e;
+
+	if (l) {
+		e = rules_begin(r, "leased");
+		expr_nfproto_ipv4(e, true);
+		expr_jump(e, "touch");
+		rules_end(r);
+	}
+	return_replies(r, "leased");
+	return_own(r, "leased");
+	e = rules_begin(r, "leased");
+	expr_nfproto_ipv4(e, true);
+	put_claim(e);
+	rules_end(r);
+}
+
+static void fill_learn(struct rules *r, const struct firewall_learn *l)
+{
+	struct expr *e;
+
+	rules_only_ipv4(r, "learn");
+
+	rules_begin(r, "learn");
+	expr_nfproto_ipv4(&r->e, true);
+	rules_tcp_udp(r, false);
+	expr_return(&r->e);
+	rules_end(r);
+
+	e = rules_begin(r, "learn");
+	expr_ifname(e, EXPR_OIFNAME, "wan");
+	expr_nfproto_ipv4(e, true);
+	expr_goto(e, "out");
+	rules_end(r);
+
+	if (!l)
+		return;
+	e = rules_begin(r, "learn");
+	expr_ifname(e, EXPR_OIFNAME, "lan");
+	expr_nfproto_ipv4(e, true);
+	expr_ct_status(e, IPS_DST_NAT, true);
+	expr_ct_daddr_in(e, "wan4");
+	expr_goto(e, "touch");
+	rules_end(r);
+}
+
+/* The pair of port and remote, which is told of once in the window. */
+static void put_pair(struct expr *e)
+{
+	expr_ct_saddr(e, 0);
+	expr_l4proto(e, 1);
+	expr_port(e, EXPR_SPORT, 2);
+	expr_daddr(e, 3);
+}
+
+static void fill_log(struct rules *r, const struct firewall_learn *l)
+{
+	struct expr *e = rules_begin(r, "out");
+
+	expr_nfproto_ipv4(e, true);
+	rules_proto_port(e, EXPR_DPORT);
+	expr_in_set(e, "quiet", 0);
+	expr_return(e);
+	rules_end(r);
+
+	e = rules_begin(r, "out");
+	expr_nfproto_ipv4(e, true);
+	expr_sport_below(e, 1024);
+	expr_return(e);
+	rules_end(r);
+
+	e = rules_begin(r, "out");
+	expr_nfproto_ipv4(e, true);
+	rules_proto_port(e, EXPR_SPORT);
+	expr_in_set(e, "reserved", 0);
+	expr_return(e);
+	rules_end(r);
+
+	e = rules_begin(r, "out");
+	expr_nfproto_ipv4(e, true);
+	expr_ct_saddr(e, 0);
+	expr_not_in_set(e, "learn4", 0);
+	expr_return(e);
+	rules_end(r);
+
+	e = rules_begin(r, "out");
+	expr_nfproto_ipv4(e, true);
+	expr_ct_saddr(e, 0);
+	expr_over_rate(e, "lograte", 0, LOG_RATE, LOG_BURST);
+	expr_return(e);
+	rules_end(r);
+
+	/* One rule: where the set is full, it ends before the packet is told of. */
+	e = rules_begin(r, "out");
+	expr_nfproto_ipv4(e, true);
+	put_pair(e);
+	expr_set_put_for(e, EXPR_ADD, "seen", 0, l->window_s * 1000ULL);
+	expr_log_group(e, FIREWALL_COUNT_GROUP, FIREWALL_LOG_BYTES);
+	rules_end(r);
+}
+
+static void fill_out(struct rules *r, const struct firewall_learn *l)
+{
+	struct expr *e = rules_begin(r, "out");
+
+	expr_nfproto_ipv4(e, true);
+	rules_proto_port(e, EXPR_SPORT);
+	expr_in_set(e, "held", 0);
+	expr_goto(e, "leased");
+	rules_end(r);
+
+	if (l) {
+		e = rules_begin(r, "out");
+		expr_nfproto_ipv4(e, true);
+		put_pair(e);
+		expr_in_set(e, "seen", 0);
+		expr_return(e);
+		rules_end(r);
+	}
+	return_replies(r, "out");
+	return_own(r, "out");
+
+	/* The host that made the claim keeps it; nobody else can. */
+	e = rules_begin(r, "out");
+	expr_nfproto_ipv4(e, true);
+	rules_proto_port(e, EXPR_SPORT);
+	expr_ct_saddr(e, 2);
+	expr_in_set(e, "mine", 0);
+	put_claim(e);
+	rules_end(r);
+
+	if (l)
+		fill_log(r, l);
+}
+
+void learn_fill(struct rules *r, const struct firewall_config *c)
+{
+	const struct firewall_learn *l = c->learn;
+
+	fill_learn(r, l);
+	fill_out(r, l);
+	fill_leased(r, l);
+	if (l)
+		fill_touch(r, l);
+}

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+noinst_LIBRARIES += libtrigger.a
+libtrigger_a_SOURCES = \
+	trigger/count.c trigger/count.h \
+	trigger/packet.c trigger/packet.h \
+	trigger/worker.c trigger/worker.h
+
+check_LIBRARIES += libtrigger_san.a
+libtrigger_san_a_SOURCES = $(libtrigger_a_SOURCES)
+libtrigger_san_a_CFLAGS = $(UNIT_CFLAGS)

@@ -99,6 +99,12 @@ tests_unit_test_pace_SOURCES = tests/unit/test_pace.c
 tests_unit_test_pace_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_pace_LDADD = libdaemon_san.a $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_check
+tests_unit_test_check_SOURCES = tests/unit/test_check.c
+tests_unit_test_check_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_check_LDADD = libdaemon_san.a libfirewall_san.a liblease_san.a libbase_san.a \
+	$(NFTNL_LIBS) $(MNL_LIBS) $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_core_store
 tests_unit_test_core_store_SOURCES = tests/unit/test_core_store.c
 tests_unit_test_core_store_CFLAGS = $(UNIT_CFLAGS)

@@ -245,6 +245,7 @@ def test_an_input_chain_that_keeps_clients_from_asking(lab, gw, check, port):
 
 
 def test_a_machine_that_does_not_route(lab, gw, check, opened):
+    """prior-art 2.10"""
     external, s = opened
     lab.gw.run("sysctl", "-qw", "net.ipv4.ip_forward=0", check=True)
     try:
@@ -254,7 +255,7 @@ def test_a_machine_that_does_not_route(lab, gw, check, opened):
 
 
 def test_short_timeouts_of_conntrack(lab, check):
-    """RFC 4787 REQ-5, RFC 5382 REQ-5"""
+    """RFC 4787 REQ-5, RFC 5382 REQ-5; prior-art 2.10"""
     names = {"udp-timeout": "nf_conntrack_udp_timeout_stream",
              "tcp-timeout": "nf_conntrack_tcp_timeout_established"}
     for ident, name in names.items():
@@ -265,6 +266,35 @@ def test_short_timeouts_of_conntrack(lab, check):
         lab.gw.run("sh", "-c", found["fix"], check=True)
         check.until(lambda f, i=ident: i not in f)
         lab.gw.run("sysctl", "-qw", f"net.netfilter.{name}={before}", check=True)
+
+
+def test_bridge_netfilter(lab, gw, check, opened):
+    """prior-art 2.10: two hosts of the LAN do not reach each other, and after what is advised
+    they do"""
+    key = "net.bridge.bridge-nf-call-iptables"
+    if lab.gw.run("sysctl", "-qw", f"{key}=1").returncode:
+        pytest.skip("no bridge netfilter in this kernel")
+    text = """table inet filter { chain forward {
+            type filter hook forward priority 0; policy drop;
+            ct state established,related accept
+            ct status dnat accept
+            iifname "br-lan" oifname "wan0" accept
+        }
+    }"""
+    try:
+        with nft(lab, text), lab.pc.udp() as s:
+            with lab.console.udp() as other:
+                other.sendto(b"hello", (net.PC, s.getsockname()[1]))
+                assert net.silent(s, 0.2)
+                found = check.until(lambda f: "bridge-drop" in f)["bridge-drop"]
+                assert check.code == 1 and found["severity"] == "warning"
+                lab.gw.run("sh", "-c", found["fix"].partition(",")[0], check=True)
+                other.sendto(b"hello", (net.PC, s.getsockname()[1]))
+                s.settimeout(2)
+                assert s.recv(16) == b"hello"
+                check.until(lambda f: "bridge-drop" not in f)
+    finally:
+        lab.gw.run("sysctl", "-qw", f"{key}=0")
 
 
 @pytest.mark.parametrize("address, ident, code", [("10.0.0.2", "double-nat", 1),

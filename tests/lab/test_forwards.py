@@ -64,7 +64,7 @@ def test_every_port_of_a_range_keeps_its_number(lab, gw):
 
 
 def test_both_protocols(lab, gw):
-    """prior-art.md 2, static forwards for tcp and udp."""
+    """prior-art 2.8: static forwards for tcp and udp."""
     with lab.console.udp(3074) as s:
         assert net.arrives(lab.inet, s, 3074)
     assert tcp_through(lab, lab.console, 3074, 3074) == net.REMOTE1
@@ -101,7 +101,7 @@ def test_a_target_behind_a_vpn(lab, gw):
 
 def test_the_host_leaves_from_its_forwarded_port(lab, gw):
     """Both directions, as of a lease: udp/3074 as it is, tcp/80 as 8080; another host's flow from
-    a forwarded port is moved, not rejected (prior-art.md 2, port stealing)."""
+    a forwarded port is moved, not rejected (prior-art 2.7, port stealing)."""
     with lab.console.udp(3074) as s:
         for remote in (net.REMOTE1, net.REMOTE2):
             assert net.source_seen(s, lab.inet, remote) == (net.WAN, 3074)

@@ -318,6 +318,7 @@ def test_the_twin_leaves_from_the_mapped_port(home, fw, port):
 
 
 def test_nobody_else_sits_on_a_leased_port(home, fw, port):
+    """prior-art 2.7: moved instead of rejected"""
     p = port()
     fw.map(f"udp {p} {CONSOLE}:{p + 1} 60000")
     with home.console2.udp(p) as s:

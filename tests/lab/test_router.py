@@ -96,7 +96,7 @@ def test_the_lan_goes_out(lab, gw):
 
 
 def test_the_internet_does_not_come_in(lab, gw):
-    """prior-art.md 2 and 5: input and forward are shut, also for who knows the inside
+    """prior-art 2.9 and 5: input and forward are shut, also for who knows the inside
     addresses."""
     assert not reaches(lab.inet, lab.gw, net.WAN)
     assert not reaches(lab.inet, lab.gw, net.WAN6, bind="::")

@@ -209,7 +209,8 @@ bool store_event_valid(const struct store_event *e)
 
 bool store_question_valid(const struct store_question *q)
 {
-	return q->limit >= 1 && q->limit <= STORE_PAGE;
+	return q->limit >= 1 && q->limit <= STORE_PAGE && q->newest <= 1 &&
+	       all_zero(q->zero, sizeof(q->zero));
 }
 
 bool store_answer_valid(const struct store_answer *a)

@@ -346,7 +346,8 @@ enum store_what {
 
 #define STORE_PAGE 64 /* events that answer one question at most */
 
-/* Events later than the one with id `after`, oldest first. */
+/* Events later than the one with id `after`, oldest first; `newest`: of all of them the last
+ * ones, newest first. */
 struct store_question {
 	uint64_t after;
 	uint64_t since_ms;    /* since 1970 */
@@ -355,8 +356,10 @@ struct store_question {
 	uint16_t port;    /* the external or the inside one; 0: any */
 	uint8_t protocol; /* 0: any */
 	uint8_t limit;    /* 1 to STORE_PAGE */
+	uint8_t newest;
+	uint8_t zero[7];
 };
-static_assert(sizeof(struct store_question) == 40,
+static_assert(sizeof(struct store_question) == 48,
 	      "store_question has no hidden padding");
 
 struct store_answer {

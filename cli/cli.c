@@ -16,8 +16,10 @@ static const char help[] =
 	"  list          the open ports: where they lead, who asked, how long\n"
 	"  status        the daemon, its networks and its processes\n"
 	"  check         what stands in the way of open ports on this machine\n"
-	"  delete PORT   closes a port now (for root); PORT is udp/3074, 3074/udp, or\n"
-	"                3074 for both protocols\n"
+	"  explain PORT  why a port is open or not; PORT is udp/3074, 3074/udp, or 3074\n"
+	"                for both protocols\n"
+	"  show PORT     one open port, and who is connected through it now\n"
+	"  delete PORT   closes a port now (for root)\n"
 	"  history       what was opened, closed and refused, and why\n"
 	"  reload        reads the configuration again and applies it (for root)\n"
 	"  help          this text\n"
@@ -32,16 +34,17 @@ static const char help[] =
 	"                      [" RUNSTATEDIR "/portreeve]\n"
 	"  --help, --version\n"
 	"\n"
-	"exit codes: 0 done, 1 no such port (check: warnings), 2 check: something blocks,\n"
-	"64 usage, 69 portreeved cannot be reached, 77 not allowed,\n"
-	"78 the configuration is wrong. The manual: man portreeve\n";
+	"exit codes: 0 done, 1 no such port (check: warnings; explain: not open),\n"
+	"2 check: something blocks, 64 usage, 69 portreeved cannot be reached,\n"
+	"77 not allowed, 78 the configuration is wrong. The manual: man portreeve\n";
 
 static const struct cli_command {
 	const char *name;
 	int (*run)(struct cli *cli, int argc, char **argv);
 } commands[] = {
-	{"list", cli_list},   {"status", cli_status}, {"delete", cli_delete},
-	{"check", cli_check}, {"reload", cli_reload}, {"history", cli_history},
+	{"list", cli_list},       {"status", cli_status}, {"delete", cli_delete},
+	{"check", cli_check},     {"reload", cli_reload}, {"history", cli_history},
+	{"explain", cli_explain}, {"show", cli_show},
 };
 
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)
@@ -175,6 +178,27 @@ long long cli_number(const json_t *object, const char *key)
 	const json_t *value = json_object_get(object, key);
 
 	return json_is_integer(value) ? json_integer_value(value) : -1;
+}
+
+int cli_take_port(const struct cli *cli, const char *command, int argc, char **argv,
+		  struct port_range *out)
+{
+	char text[256];
+
+	if (argc != 1)
+		return cli_fail(cli, CLI_USAGE, "%s takes one port, as udp/3074; got %s",
+				command, argc ? "several" : "none");
+	text_safe(argv[0], text, sizeof(text));
+	if (port_range_parse(argv[0], out) || !out->first)
+		return cli_fail(
+			cli, CLI_USAGE,
+			"%s is no port; write udp/3074, or 3074 for both protocols",
+			text);
+	if (out->first != out->last)
+		return cli_fail(cli, CLI_USAGE,
+				"%s is a range; %s takes one port at a time", text,
+				command);
+	return CLI_OK;
 }
 
 enum option_value {

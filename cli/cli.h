@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "base/portset.h"
 #include "cli/client.h"
 
 /* The exit codes are stable for scripts (sysexits.h, where that has one). */
@@ -15,6 +16,7 @@ enum cli_exit {
 	CLI_OK = 0,
 	CLI_NOT_FOUND = 1,
 	CLI_WARNINGS = 1, /* of check */
+	CLI_NOT_OPEN = 1, /* of explain */
 	CLI_BLOCKED = 2,  /* of check: a lease does not work on this machine */
 	CLI_USAGE = 64,
 	CLI_UNREACHABLE = 69,
@@ -48,6 +50,8 @@ int cli_status(struct cli *cli, int argc, char **argv);
 int cli_delete(struct cli *cli, int argc, char **argv);
 int cli_history(struct cli *cli, int argc, char **argv);
 int cli_check(struct cli *cli, int argc, char **argv);
+int cli_explain(struct cli *cli, int argc, char **argv);
+int cli_show(struct cli *cli, int argc, char **argv);
 int cli_reload(struct cli *cli, int argc, char **argv);
 
 /* "portreeve: ..." in one line on stderr; returns the code. */
@@ -64,6 +68,26 @@ int cli_connect(const struct cli *cli, struct client **out);
 int cli_call(const struct cli *cli, const char *method, json_t *parameters, json_t **out);
 /* Prints JSON and a new line. */
 int cli_print_json(const struct cli *cli, const json_t *value);
+
+enum cli_sign {
+	CLI_SIGN_GOOD,
+	CLI_SIGN_BAD,
+	CLI_SIGN_WARN,
+	CLI_SIGN_UNKNOWN,
+	CLI_SIGN_NOTE
+};
+/* "✓ ", coloured if that is wanted. */
+void cli_sign(const struct cli *cli, enum cli_sign sign);
+/* Safe for a terminal, but with quotation marks as they are. Returns buf. */
+const char *cli_sentence(const json_t *object, const char *key, char *buf, size_t size);
+/* The words in lines as wide as there is room; those behind the first begin at `indent`,
+ * where the first one is already. */
+void cli_wrap(const struct cli *cli, size_t indent, const char *text);
+
+/* The one port that a command takes: of one protocol, or of both. CLI_OK, or what was
+ * printed. */
+int cli_take_port(const struct cli *cli, const char *command, int argc, char **argv,
+		  struct port_range *out);
 
 /* One lease in a few words, as "udp/3074 to 192.168.1.20:3074 (pcp+upnp)". */
 const char *cli_lease_text(const json_t *lease, char *buf, size_t size);

@@ -68,19 +68,10 @@ int cli_delete(struct cli *cli, int argc, char **argv)
 	char text[256];
 	json_t *parameters;
 
-	if (argc != 1)
-		return cli_fail(cli, CLI_USAGE,
-				"delete takes one port, as udp/3074; got %s",
-				argc ? "several" : "none");
-	text_safe(argv[0], text, sizeof(text));
-	if (port_range_parse(argv[0], &range) || !range.first)
-		return cli_fail(
-			cli, CLI_USAGE,
-			"%s is no port; write udp/3074, or 3074 for both protocols",
-			text);
-	if (range.first != range.last)
-		return cli_fail(cli, CLI_USAGE,
-				"%s is a range; delete takes one port at a time", text);
+	int code = cli_take_port(cli, "delete", argc, argv, &range);
+
+	if (code)
+		return code;
 	if (cli->remote && prefix_parse(cli->remote, &remote))
 		return cli_fail(
 			cli, CLI_USAGE,
@@ -91,5 +82,5 @@ int cli_delete(struct cli *cli, int argc, char **argv)
 			       : range.tcp            ? "tcp"
 						      : "udp",
 			       "external_port", (int)range.first, "remote", cli->remote);
-	return delete_run(cli, parameters, text);
+	return delete_run(cli, parameters, text_safe(argv[0], text, sizeof(text)));
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 noinst_LIBRARIES += libcli.a
-libcli_a_SOURCES = cli/check.c cli/cli.c cli/cli.h cli/client.c cli/client.h cli/delete.c cli/history.c \
-	cli/list.c cli/reload.c cli/status.c cli/table.c cli/table.h
+libcli_a_SOURCES = cli/check.c cli/cli.c cli/cli.h cli/client.c cli/client.h cli/delete.c cli/explain.c cli/history.c \
+	cli/list.c cli/probe.c cli/probe.h cli/reload.c cli/say.c cli/show.c cli/status.c cli/table.c cli/table.h
 
 bin_PROGRAMS += portreeve
 portreeve_SOURCES = cli/main.c

@@ -63,6 +63,7 @@ struct check_facts {
 	int foreign_error;       /* negative errno */
 	const struct lease *lease;
 	size_t n_leases;
+	bool only_leases; /* the rules are followed for those, and for nothing else */
 	struct check_settings settings;
 	struct check_upstream upstream;
 };

@@ -307,7 +307,7 @@ static void check_leases(struct rules_check *c)
 		return;
 	for (size_t i = 0; i < facts->n_leases; i++)
 		check_lease(c, &facts->lease[i], true);
-	for (size_t i = 0; i < sizeof(protocols); i++) {
+	for (size_t i = 0; i < sizeof(protocols) && !facts->only_leases; i++) {
 		struct lease l;
 
 		if (some_lease(facts->topology, protocols[i], &l))
@@ -413,6 +413,8 @@ void check_rules(const struct check_facts *facts, struct check_report *r)
 		return;
 	}
 	check_leases(&c);
+	if (facts->only_leases)
+		return;
 	check_services(&c);
 	check_bridge(&c);
 }

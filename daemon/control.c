@@ -115,7 +115,7 @@ static json_int_t seconds_since(uint64_t then_ms, uint64_t now_ms)
 }
 
 /* The schema is stable for scripts. NULL: no memory. */
-static json_t *lease_json(const struct control *c, const struct lease *l, uint64_t now_ms)
+json_t *control_lease(const struct control *c, const struct lease *l, uint64_t now_ms)
 {
 	const struct prefix remote = {.addr = l->remote, .len = l->remote_len};
 	char from[PREFIX_TEXT], to[ADDR_TEXT];
@@ -176,7 +176,7 @@ static json_t *listing_next(void *arg, bool *last)
 		const struct lease *l = c->ops->find_lease(c->core,
 							   &ls->keys.key[ls->pos]);
 
-		if (l && json_array_append_new(leases, lease_json(c, l, now_ms))) {
+		if (l && json_array_append_new(leases, control_lease(c, l, now_ms))) {
 			json_decref(leases);
 			return NULL;
 		}
@@ -398,7 +398,7 @@ static void deletion_ask(struct deletion *d, struct deletion_item *item)
 	const struct control *c = d->control;
 	const struct lease *l = c->ops->find_lease(c->core, &item->key);
 
-	item->lease = l ? lease_json(c, l, clock_ms()) : NULL;
+	item->lease = l ? control_lease(c, l, clock_ms()) : NULL;
 	if (!item->lease)
 		return; /* it has ended by itself, or there is no memory to tell of it */
 	d->flight++;
@@ -550,6 +550,8 @@ static const struct varlink_method control_methods[] = {
 	{"Delete", control_delete},
 	{"History", control_history},
 	{"Check", control_check},
+	{"Explain", control_explain},
+	{"Flows", control_flows},
 	{"Reload", control_reload},
 	{NULL, NULL},
 };

@@ -14,6 +14,8 @@
 
 #include "daemon/check.h"
 #include "daemon/core_store.h"
+#include "daemon/explain.h"
+#include "firewall/conntrack.h"
 #include "lease/lease.h"
 
 #define CONTROL_LANS 16 /* LEASE_LANS_MAX */
@@ -65,6 +67,14 @@ struct control_status {
 	} processes[CONTROL_PROCESSES];
 };
 
+#define CONTROL_FLOWS 256 /* of one lease in a reply */
+
+/* The report is borrowed; NULL: there is too much to do, or no memory. */
+typedef void (*control_explain_done)(void *arg, const struct explain_report *r);
+/* The flows of that lease, of which there may be more; l NULL: none has the port; err: -errno. */
+typedef void (*control_flows_done)(void *arg, int err, const struct lease *l,
+				   const struct conntrack_flow *f, size_t n, bool more);
+
 struct control_ops {
 	/* `out` comes zeroed. */
 	void (*status)(void *core, struct control_status *out);
@@ -85,6 +95,11 @@ struct control_ops {
 	/* A page of the history; `done` comes exactly once, and may come before this returns. */
 	void (*history)(void *core, const struct store_question *q, core_store_done done,
 			void *arg);
+	/* Both may take seconds; `done` comes exactly once. */
+	void (*explain)(void *core, uint8_t protocol, uint16_t port,
+			control_explain_done done, void *arg);
+	void (*flows)(void *core, uint8_t protocol, uint16_t port,
+		      control_flows_done done, void *arg);
 	/* Reads the configuration again, for root. `done` comes exactly once: with NULL and
 	 * how many leases that has ended, or with what is wrong. */
 	void (*reload)(void *core,

@@ -21,3 +21,6 @@ json_t *control_address(const struct in6_addr *a);
 json_t *control_text(const char *description);
 
 void control_history(void *arg, struct varlink_call *call);
+void control_explain(void *arg, struct varlink_call *call);
+void control_flows(void *arg, struct varlink_call *call);
+json_t *control_lease(const struct control *c, const struct lease *l, uint64_t now_ms);

@@ -336,6 +336,7 @@ void core_free(struct core *c)
 	if (!c)
 		return;
 	control_free(c->control);
+	core_explain_end(c);
 	core_store_free(c->store);
 	core_upstream_free(c->upstream);
 	core_trigger_free(c->trigger);

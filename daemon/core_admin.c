@@ -79,9 +79,8 @@ static bool core_forward(const struct core *c, size_t i, struct lease *l, uint16
 	return true;
 }
 
-static void core_each_lease(void *arg,
-			    void (*each)(void *each_arg, const struct lease *l),
-			    void *each_arg)
+void core_each_lease(void *arg, void (*each)(void *each_arg, const struct lease *l),
+		     void *each_arg)
 {
 	struct core *c = arg;
 	struct lease l;
@@ -179,8 +178,9 @@ static void core_history_asked(void *arg, const struct store_question *q,
 }
 
 const struct control_ops core_control_ops = {
-	core_status,    core_each_lease, core_find_lease,    core_last_port,
-	core_end_lease, core_check,      core_history_asked, core_reload_asked,
+	core_status,    core_each_lease,   core_find_lease,    core_last_port,
+	core_end_lease, core_check,        core_history_asked, core_explain,
+	core_flows_of,  core_reload_asked,
 };
 
 void core_admin_answer(struct core *c, size_t i, enum lease_reason reason)

@@ -100,6 +100,9 @@ struct core {
 	uint64_t checked_ms; /* when `check` was made; 0: never */
 	struct check_report check;
 	struct core_reload reload[CORE_RELOADS];
+	struct core_job *jobs; /* of core_explain.c */
+	size_t n_jobs;
+	struct pace explain_pace;
 };
 
 /* What the workers and the ledger ask of us. */
@@ -149,6 +152,19 @@ void core_config_wrong(struct core *c, int fd);
  * with what is wrong. */
 void core_ask_reload(struct core *c,
 		     void (*done)(void *arg, const char *error, size_t ended), void *arg);
+
+/* The LAN that has that host next to it; NULL: it is behind another router, or nowhere. */
+const struct topology_lan *core_lan_of(const struct core *c, const struct in6_addr *host);
+/* All leases and static forwards, these last. */
+void core_each_lease(void *arg, void (*each)(void *each_arg, const struct lease *l),
+		     void *each_arg);
+/* Why a port is open or not, and the flows of a lease: for the control socket. */
+void core_explain(void *arg, uint8_t protocol, uint16_t port, control_explain_done done,
+		  void *done_arg);
+void core_flows_of(void *arg, uint8_t protocol, uint16_t port, control_flows_done done,
+		   void *done_arg);
+/* Those that have not been answered are not answered any more. */
+void core_explain_end(struct core *c);
 
 /* What stands in the way now; NULL: no memory. */
 const struct check_report *core_check(void *arg);

@@ -19,9 +19,7 @@ static bool core_is_routed(const struct core *c, const struct in6_addr *host)
 	return false;
 }
 
-/* The LAN that has that host next to it; NULL: it is behind another router, or nowhere. */
-static const struct topology_lan *core_lan_of(const struct core *c,
-					      const struct in6_addr *host)
+const struct topology_lan *core_lan_of(const struct core *c, const struct in6_addr *host)
 {
 	for (size_t i = 0; i < LEASE_LANS_MAX; i++) {
 		const struct topology_lan *lan = &c->topology.lan[i];

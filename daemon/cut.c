@@ -20,6 +20,10 @@
 #define CUT_SHARE 12 /* rests so many times as long as it took: a thirteenth of a CPU */
 #define ASK_SHARE 50
 #define ASK_SPARE_MS 2000 /* 40 ms of CPU in a row */
+/* An admin looks, or a script of his. */
+#define TELL_BURST 16
+#define TELL_EVERY_MS 100
+#define TELL_SHARE 10
 /* Masquerading moves flows to ports from here up and does not look whose they are. */
 #define CUT_CROWDED 32768
 #define CLAIMS_FIRST 1024
@@ -30,7 +34,8 @@ struct cut {
 	struct conntrack *ct;
 	struct event *due;
 	struct pace pace;
-	struct pace asking; /* of cut_port_of() */
+	struct pace asking;  /* of cut_port_of() */
+	struct pace telling; /* of cut_each_flow() */
 	struct flows flows;
 	struct portset contested_tcp;
 	struct portset contested_udp;
@@ -138,6 +143,19 @@ uint16_t cut_port_of(struct cut *c, uint8_t protocol, uint16_t int_port,
 	return port > 0 ? (uint16_t)port : 0;
 }
 
+long cut_each_flow(struct cut *c, const struct lease *l,
+		   void (*each)(void *arg, const struct conntrack_flow *f), void *arg)
+{
+	uint64_t began = pace_cpu_us(), wait_ms = pace_wait(&c->telling, clock_ms());
+	int err;
+
+	if (wait_ms)
+		return (long)wait_ms;
+	err = conntrack_lease(c->ct, l, addr_to_v4(&c->flows.wan4), each, arg);
+	pace_done(&c->telling, clock_ms(), pace_cpu_us() - began);
+	return err;
+}
+
 struct claims {
 	struct firewall_claim *one;
 	size_t n;
@@ -197,6 +215,8 @@ int cut_new(struct event_base *base, struct firewall *fw, const struct ledger *l
 		.burst = CUT_BURST, .every_ms = CUT_EVERY_MS, .share = CUT_SHARE};
 	c->asking = (struct pace){
 		.burst = UINT32_MAX, .share = ASK_SHARE, .spare_ms = ASK_SPARE_MS};
+	c->telling = (struct pace){
+		.burst = TELL_BURST, .every_ms = TELL_EVERY_MS, .share = TELL_SHARE};
 	err = conntrack_open(&c->ct);
 	c->due = event_new(base, -1, 0, cut_due, c);
 	if (err || !c->due) {

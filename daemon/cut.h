@@ -33,5 +33,12 @@ void cut_set_wan(struct cut *c, const struct in6_addr *wan4);
 uint16_t cut_port_of(struct cut *c, uint8_t protocol, uint16_t int_port,
 		     const struct in6_addr *internal);
 
+struct conntrack_flow;
+struct lease;
+/* Calls `each` for the flows that go by that lease now. More than 0: it cannot be afforded to
+ * look for them for so many milliseconds; -errno. */
+long cut_each_flow(struct cut *c, const struct lease *l,
+		   void (*each)(void *arg, const struct conntrack_flow *f), void *arg);
+
 /* Who claims which port was lost from the kernel: reads it from the flows. */
 void cut_claims_again(struct cut *c);

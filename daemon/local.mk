@@ -4,11 +4,13 @@ libdaemon_a_SOURCES = \
 	daemon/check.c daemon/check.h daemon/check_inside.h \
 	daemon/check_rules.c \
 	daemon/control.c daemon/control.h daemon/control_inside.h \
+	daemon/control_explain.c \
 	daemon/control_history.c \
 	daemon/core.c daemon/core.h daemon/core_inside.h \
 	daemon/core_admin.c \
 	daemon/core_check.c \
 	daemon/core_config.c \
+	daemon/core_explain.c \
 	daemon/core_history.c daemon/core_history.h \
 	daemon/core_keep.c \
 	daemon/core_network.c \
@@ -21,6 +23,7 @@ libdaemon_a_SOURCES = \
 	daemon/dirty.c daemon/dirty.h \
 	daemon/cut.c daemon/cut.h \
 	daemon/epoch.c daemon/epoch.h \
+	daemon/explain.c daemon/explain.h \
 	daemon/heal.c daemon/heal.h \
 	daemon/identity.c daemon/identity.h \
 	daemon/ledger.c daemon/ledger.h daemon/ledger_inside.h \

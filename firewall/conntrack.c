@@ -2,9 +2,11 @@
 #include "firewall/conntrack.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <stdlib.h>
@@ -511,4 +513,143 @@ int conntrack_claims(struct conntrack *ct, struct in_addr wan4,
 	struct flow_end e = {.dst = q.wan4};
 
 	return dump(ct, CTA_TUPLE_REPLY, 0, &e, BY_DST, note_claim, &q);
+}
+
+/* ---- The flows of one lease ---- */
+
+struct lease_question {
+	const struct lease *lease;
+	struct in6_addr wan4;
+	bool pinhole;
+	bool only_in;
+	bool only_out;
+	void (*each)(void *arg, const struct conntrack_flow *f);
+	void *arg;
+};
+
+static uint64_t read_u64(const struct nlattr *attr)
+{
+	return attr && mnl_attr_get_payload_len(attr) == 8
+		       ? be64toh(mnl_attr_get_u64(attr))
+		       : 0;
+}
+
+static bool read_count(const struct nlattr *nest, uint64_t *packets, uint64_t *bytes)
+{
+	const struct nlattr *c[CTA_COUNTERS_MAX + 1] = {NULL};
+	struct attrs attrs = {c, CTA_COUNTERS_MAX};
+
+	if (!nest || mnl_attr_parse_nested(nest, note_attr, &attrs) < 0)
+		return false;
+	*packets += read_u64(c[CTA_COUNTERS_PACKETS]);
+	*bytes = read_u64(c[CTA_COUNTERS_BYTES]);
+	return true;
+}
+
+static bool read_closing(const struct nlattr *nest)
+{
+	const struct nlattr *p[CTA_PROTOINFO_MAX + 1] = {NULL};
+	const struct nlattr *t[CTA_PROTOINFO_TCP_MAX + 1] = {NULL};
+	struct attrs info = {p, CTA_PROTOINFO_MAX}, tcp = {t, CTA_PROTOINFO_TCP_MAX};
+	const struct nlattr *state;
+
+	if (!nest || mnl_attr_parse_nested(nest, note_attr, &info) < 0 ||
+	    !p[CTA_PROTOINFO_TCP] ||
+	    mnl_attr_parse_nested(p[CTA_PROTOINFO_TCP], note_attr, &tcp) < 0)
+		return false;
+	state = t[CTA_PROTOINFO_TCP_STATE];
+	return state && mnl_attr_get_payload_len(state) == 1 &&
+	       mnl_attr_get_u8(state) > TCP_CONNTRACK_ESTABLISHED &&
+	       mnl_attr_get_u8(state) <= TCP_CONNTRACK_CLOSE;
+}
+
+static void read_details(const struct nlmsghdr *nlh, struct conntrack_flow *f)
+{
+	const struct nlattr *a[CTA_MAX + 1] = {NULL};
+	const struct nlattr *t[CTA_TIMESTAMP_MAX + 1] = {NULL};
+	struct attrs attrs = {a, CTA_MAX}, stamp = {t, CTA_TIMESTAMP_MAX};
+	uint64_t original = 0, reply = 0;
+
+	mnl_attr_parse(nlh, sizeof(struct nfgenmsg), note_attr, &attrs);
+	if (a[CTA_STATUS] && mnl_attr_get_payload_len(a[CTA_STATUS]) == 4)
+		f->answered = ntohl(mnl_attr_get_u32(a[CTA_STATUS])) & IPS_SEEN_REPLY;
+	if (a[CTA_TIMEOUT] && mnl_attr_get_payload_len(a[CTA_TIMEOUT]) == 4)
+		f->left_s = ntohl(mnl_attr_get_u32(a[CTA_TIMEOUT]));
+	f->counted = read_count(a[CTA_COUNTERS_ORIG], &f->packets, &original) &&
+		     read_count(a[CTA_COUNTERS_REPLY], &f->packets, &reply);
+	f->in_bytes = f->inbound ? original : reply;
+	f->out_bytes = f->inbound ? reply : original;
+	f->closing = read_closing(a[CTA_PROTOINFO]);
+	if (a[CTA_TIMESTAMP] &&
+	    mnl_attr_parse_nested(a[CTA_TIMESTAMP], note_attr, &stamp) >= 0)
+		f->began_ns = read_u64(t[CTA_TIMESTAMP_START]);
+}
+
+static bool is_inbound(const struct lease_question *q, const struct flow *f)
+{
+	const struct lease *l = q->lease;
+
+	return f->original.dport == l->ext_port && f->reply.sport == l->int_port &&
+	       addr_equal(&f->reply.src, &l->internal) &&
+	       (q->pinhole || addr_equal(&f->original.dst, &q->wan4));
+}
+
+static bool is_outbound(const struct lease_question *q, const struct flow *f)
+{
+	const struct lease *l = q->lease;
+
+	return f->original.sport == l->int_port && f->reply.dport == l->ext_port &&
+	       addr_equal(&f->original.src, &l->internal) &&
+	       (q->pinhole || addr_equal(&f->reply.dst, &q->wan4));
+}
+
+static int note_lease_flow(void *arg, const struct nlmsghdr *nlh)
+{
+	const struct lease_question *q = arg;
+	struct conntrack_flow f = {0};
+	struct victim v;
+
+	if (!read_flow(nlh, &v) || v.flow.protocol != q->lease->protocol)
+		return 0;
+	f.flow = v.flow;
+	f.inbound = is_inbound(q, &v.flow);
+	if ((!f.inbound && !is_outbound(q, &v.flow)) || (q->only_in && !f.inbound) ||
+	    (q->only_out && f.inbound))
+		return 0;
+	read_details(nlh, &f);
+	q->each(q->arg, &f);
+	return 0;
+}
+
+/* Outbound flows need not bear the mark of pinholes. */
+static int dump_ipv6(struct conntrack *ct, struct lease_question *q)
+{
+	uint8_t buf[REQUEST_MAX];
+	struct nlmsghdr *nlh = put_header(ct, buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP,
+					  AF_INET6);
+
+	return ask(ct, nlh, note_lease_flow, q);
+}
+
+int conntrack_lease(struct conntrack *ct, const struct lease *l, struct in_addr wan4,
+		    void (*each)(void *arg, const struct conntrack_flow *f), void *arg)
+{
+	struct lease_question q = {.lease = l,
+				   .wan4 = addr_from_v4(wan4),
+				   .pinhole = lease_is_pinhole(l),
+				   .each = each,
+				   .arg = arg};
+	struct flow_end e = {.dport = l->ext_port};
+	int err;
+
+	if (q.pinhole)
+		return dump_ipv6(ct, &q);
+	q.only_in = true;
+	err = dump(ct, CTA_TUPLE_ORIG, l->protocol, &e, BY_PORT, note_lease_flow, &q);
+	if (err)
+		return err;
+	/* One whose remote has the same port is in both answers. */
+	q.only_in = false;
+	q.only_out = true;
+	return dump(ct, CTA_TUPLE_REPLY, l->protocol, &e, BY_PORT, note_lease_flow, &q);
 }

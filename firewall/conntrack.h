@@ -36,5 +36,23 @@ int conntrack_claims(struct conntrack *ct, struct in_addr wan4,
 				  struct in_addr internal),
 		     void *arg);
 
+/* A flow that goes by a lease, in or out, as the kernel knows it now. */
+struct conntrack_flow {
+	struct flow flow;
+	bool inbound;      /* the remote has begun it */
+	bool answered;     /* packets have gone both ways */
+	bool closing;      /* TCP, and one side has ended it */
+	uint32_t left_s;   /* so long it is kept if nothing more comes */
+	bool counted;      /* the kernel counts (nf_conntrack_acct) */
+	uint64_t packets;  /* both ways */
+	uint64_t in_bytes; /* towards the inside host */
+	uint64_t out_bytes;
+	uint64_t began_ns; /* since 1970; 0: the kernel does not note it (_timestamp) */
+};
+
+/* Calls `each` for the flows of that lease; wan4 is not needed for a pinhole. -errno. */
+int conntrack_lease(struct conntrack *ct, const struct lease *l, struct in_addr wan4,
+		    void (*each)(void *arg, const struct conntrack_flow *f), void *arg);
+
 /* One message of a dump. false: no TCP or UDP flow, or not whole. */
 bool conntrack_read(const void *nlh, struct flow *out);

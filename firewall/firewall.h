@@ -215,6 +215,11 @@ int firewall_claims(struct firewall *fw, uint8_t protocol, uint16_t port,
  * there; -EAFNOSUPPORT: no pinhole. One question to the kernel for each of its elements. */
 int firewall_packets(struct firewall *fw, const struct lease *l, uint64_t *packets);
 
+/* Does the kernel hold all of that lease, and for how long yet (the least of its elements)?
+ * What has come in through a pinhole is counted, else *packets is 0. 1, 0 or -errno. */
+int firewall_there(struct firewall *fw, const struct lease *l, uint64_t *left_ms,
+		   uint64_t *packets);
+
 /* Is that external port neither held by a lease nor claimed by any host? 1, 0 or -errno. */
 int firewall_free(struct firewall *fw, uint8_t protocol, uint16_t port);
 

@@ -352,6 +352,7 @@ long firewall_count(struct firewall *fw, const char *set)
 struct there {
 	bool there;
 	uint64_t left_ms;
+	uint64_t packets;
 };
 
 static int note_there(void *arg, const struct dumped *d)
@@ -360,6 +361,7 @@ static int note_there(void *arg, const struct dumped *d)
 
 	there->there = true;
 	there->left_ms = d->left_ms;
+	there->packets = d->packets;
 	return 0;
 }
 
@@ -396,6 +398,28 @@ int firewall_packets(struct firewall *fw, const struct lease *l, uint64_t *packe
 			return err;
 	}
 	return 0;
+}
+
+int firewall_there(struct firewall *fw, const struct lease *l, uint64_t *left_ms,
+		   uint64_t *packets)
+{
+	*left_ms = UINT64_MAX;
+	*packets = 0;
+	for (size_t i = 0; i < element_count(l); i++) {
+		struct element_key key;
+		struct there there = {0};
+		int err = element_key_of(l, i, &key);
+
+		if (!err)
+			err = element_there(fw, element_map_name(key.map), key.from,
+					    key.len, &there);
+		if (err || !there.there)
+			return err;
+		*packets += there.packets;
+		if (there.left_ms < *left_ms)
+			*left_ms = there.left_ms;
+	}
+	return 1;
 }
 
 /* The key of `mine`; its beginning is that of `taken`. */

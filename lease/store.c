@@ -30,6 +30,11 @@ static const char *const schema[STORE_SCHEMA] = {
 	" seconds INTEGER, times INTEGER, description TEXT);",
 };
 
+#define HISTORY_ASK                                                                      \
+	"SELECT * FROM history WHERE id > ?1 AND time >= ?2"                             \
+	" AND (?3 IS NULL OR internal = ?3) AND (?4 = 0 OR protocol = ?4)"               \
+	" AND (?5 = 0 OR ext_port = ?5 OR int_port = ?5) "
+
 static const char *const statements[STORE_STATEMENTS] = {
 	[STORE_BEGIN] = "BEGIN",
 	[STORE_COMMIT] = "COMMIT",
@@ -46,10 +51,8 @@ static const char *const statements[STORE_STATEMENTS] = {
 		"INSERT INTO history(time, what, reason, \"by\", protocol, ext_port,"
 		" int_port, internal, remote, remote_len, seconds, times, description)"
 		" VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[STORE_HISTORY_ASK] =
-		"SELECT * FROM history WHERE id > ?1 AND time >= ?2"
-		" AND (?3 IS NULL OR internal = ?3) AND (?4 = 0 OR protocol = ?4)"
-		" AND (?5 = 0 OR ext_port = ?5 OR int_port = ?5) ORDER BY id LIMIT ?6",
+	[STORE_HISTORY_ASK] = HISTORY_ASK "ORDER BY id LIMIT ?6",
+	[STORE_HISTORY_NEWEST] = HISTORY_ASK "ORDER BY id DESC LIMIT ?6",
 	[STORE_HISTORY_CUT] =
 		"DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?",
 	/* Few at a time: a wall clock that is wrong for an hour costs no more than these. */

@@ -85,7 +85,7 @@ int store_ask(struct store *s, const struct store_question *q,
 	*answer = (struct store_answer){.tag = q->tag, .next = q->after};
 	if (!s->db)
 		return -EBADF;
-	st = store_statement(s, STORE_HISTORY_ASK);
+	st = store_statement(s, q->newest ? STORE_HISTORY_NEWEST : STORE_HISTORY_ASK);
 	sqlite3_bind_int64(st, 1, after);
 	sqlite3_bind_int64(st, 2, since);
 	if (!addr_is_none(&q->host))

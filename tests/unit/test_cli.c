@@ -290,6 +290,72 @@ static void tells_what_stands_in_the_way(void **state)
 		"  ... and more\n");
 }
 
+#define FACT(state, text, fix)                                                           \
+	"{\"id\":\"x\",\"state\":\"" state "\",\"text\":\"" text "\",\"fix\":" fix "}"
+
+static void explains_the_verdict_first(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(
+		run_with(
+			f, "explain 3074/udp",
+			"{\"parameters\":{\"open\":false,\"verdict\":\"cgnat\",\"reason\":null,"
+			"\"text\":\"no\",\"fix\":\"ask\",\"facts\":[" FACT("good", "one", "null") "," FACT(
+				"bad", "two",
+				"\"ask\"") "," FACT("unknown", "three",
+						    "\"try\"") "," FACT("note", "four",
+									"null") "],\"listener\":null}}"),
+		1);
+	assert_string_equal(f->call,
+			    "{\"method\":\"org.portreeve.Explain\",\"parameters\":"
+			    "{\"protocol\":\"udp\",\"external_port\":3074}}");
+	assert_string_equal(f->out, "✗ no\n  → ask\n\n  ✓ one\n  ✗ two\n  ? three\n"
+				    "    → try\n  · four\n");
+	assert_int_equal(
+		run_with(
+			f, "--json explain udp/3074",
+			"{\"parameters\":{\"open\":true,\"verdict\":\"open\",\"reason\":null,"
+			"\"text\":\"yes\",\"fix\":null,\"facts\":[],\"listener\":{"
+			"\"address\":\"11.0.0.2\",\"port\":9,\"from\":\"11.0.0.1\"}}}"),
+		0);
+	/* From this machine, which is not the router, nothing is sent. */
+	assert_non_null(strstr(f->out, "{\"ports\":[{\"protocol\":\"udp\","
+				       "\"external_port\":3074,\"open\":true,"));
+	assert_non_null(strstr(f->out, "was not tried: this is not the router"));
+	assert_int_equal(run_with(f, "explain udp/3074", "{\"parameters\":{}}"), 69);
+}
+
+static void shows_who_is_connected(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(
+		run_with(
+			f, "show udp/3074",
+			"{\"parameters\":{\"lease\":" XBOX
+			",\"flows\":[{\"remote_address\":"
+			"\"11.0.0.9\",\"remote_port\":1025,\"inbound\":true,\"answered\":true,"
+			"\"packets\":4,\"bytes_in\":1234567,\"bytes_out\":999,\"age_s\":61,"
+			"\"left_s\":119},{\"remote_address\":\"2a01::9\",\"remote_port\":7,"
+			"\"inbound\":false,\"answered\":false,\"packets\":null,\"bytes_in\":null,"
+			"\"bytes_out\":null,\"age_s\":null,\"left_s\":29}],\"more\":true}}"),
+		0);
+	assert_string_equal(
+		f->out, "udp/3074 to 192.168.1.20:3074 (pcp+upnp)\n\n"
+			"REMOTE         BEGUN           AGE     IN      OUT    KEPT FOR\n"
+			"11.0.0.9:1025  in              1m 01s  1.2 MB  999 B  1m 59s\n"
+			"[2a01::9]:7    out, no answer  -       -       -      29s\n"
+			"... and more\n");
+	assert_int_equal(run_with(f, "show udp/3074", ERROR("org.portreeve.NotFound")),
+			 1);
+	assert_string_equal(f->err,
+			    "portreeve: no lease on udp/3074; try: portreeve explain "
+			    "udp/3074\n");
+	assert_int_equal(run(f, "show"), 64);
+	assert_int_equal(run(f, "explain 1 2"), 64);
+}
+
 static void tells_the_status_of_a_daemon_that_waits(void **state)
 {
 	struct fixture *f = *state;
@@ -558,6 +624,8 @@ int main(void)
 		TEST(says_when_there_are_none),
 		TEST(tells_the_status),
 		TEST(tells_what_stands_in_the_way),
+		TEST(explains_the_verdict_first),
+		TEST(shows_who_is_connected),
 		TEST(tells_the_status_of_a_daemon_that_waits),
 		TEST(tells_the_history),
 		TEST(deletes_and_says_what_ended),

@@ -180,8 +180,40 @@ static void history(void *core, const struct store_question *q, core_store_done 
 		done(arg, &answer, e, 2);
 }
 
+static void explain(void *core, uint8_t protocol, uint16_t port,
+		    control_explain_done done, void *arg)
+{
+	const struct explain_report report = {
+		.verdict = "refused",
+		.reason = "reserved",
+		.text = "it was \"refused\"",
+		.n = 1,
+		.fact = {{"lease", EXPLAIN_BAD, "there is none", ""}},
+		.try_listener = port == 3074,
+		.inside_port = 4000,
+	};
+
+	(void)core;
+	assert_int_equal(protocol, IPPROTO_UDP);
+	done(arg, port == 9 ? NULL : &report);
+}
+
+static void flows(void *core, uint8_t protocol, uint16_t port, control_flows_done done,
+		  void *arg)
+{
+	struct fixture *f = core;
+	const struct control_key key = {.protocol = protocol, .ext_port = port};
+	struct conntrack_flow flow = {
+		.inbound = true, .counted = port == 3074, .in_bytes = 7, .left_s = 29};
+
+	addr_parse("11.0.0.9", &flow.flow.original.src);
+	flow.flow.original.sport = 1025;
+	done(arg, port == 9 ? -EBUSY : 0, find_lease(f, &key), &flow, 1, false);
+}
+
 static const struct control_ops ops = {status,    each_lease, find_lease, last_port,
-				       end_lease, check,      history,    reload};
+				       end_lease, check,      history,    explain,
+				       flows,     reload};
 
 static int setup(void **state)
 {
@@ -623,6 +655,61 @@ static void refuses_wrong_questions_by_name(void **state)
 	ask(f, HISTORY("{\"hosts\":\"1.2.3.4\"}"), INVALID("hosts"));
 }
 
+#define EXPLAIN(port)                                                                    \
+	"{\"method\":\"org.portreeve.Explain\",\"parameters\":{\"protocol\":\"udp\","    \
+	"\"external_port\":" port "}}"
+#define FLOWS(port)                                                                      \
+	"{\"method\":\"org.portreeve.Flows\",\"parameters\":{\"protocol\":\"udp\","      \
+	"\"external_port\":" port "}}"
+#define BUSY                                                                                \
+	"{\"error\":\"org.portreeve.Failed\",\"parameters\":{\"reason\":\"busy\",\"text\":" \
+	"\"too many ask at once; try again in a moment\"}}"
+
+static void explains_a_port(void **state)
+{
+	static const char begin[] =
+		"{\"parameters\":{\"open\":false,\"verdict\":\"refused\",\"reason\":"
+		"\"reserved\",\"text\":\"it was \\\"refused\\\"\",\"fix\":null,\"facts\":["
+		"{\"id\":\"lease\",\"state\":\"bad\",\"text\":\"there is none\","
+		"\"fix\":null}],\"listener\":";
+	struct fixture *f = *state;
+	char want[512];
+
+	snprintf(want, sizeof(want), "%snull}}", begin);
+	ask(f, EXPLAIN("5900"), want);
+	snprintf(want, sizeof(want), "%s{\"address\":null,\"port\":4000,\"from\":null}}}",
+		 begin);
+	ask(f, EXPLAIN("3074"), want);
+	ask(f, EXPLAIN("9"), BUSY);
+	ask(f, EXPLAIN("0"), INVALID("external_port"));
+	ask(f, EXPLAIN("65536"), INVALID("external_port"));
+	ask(f, "{\"method\":\"org.portreeve.Explain\"}", INVALID("protocol"));
+}
+
+static void tells_who_is_connected(void **state)
+{
+	struct fixture *f = *state;
+
+	ask(f, FLOWS("3074"), NOT_FOUND);
+	put(f, IPPROTO_UDP, 3074);
+	put(f, IPPROTO_UDP, 3075);
+	ask(f, FLOWS("3074"),
+	    "{\"parameters\":{\"lease\":" LEASE(
+		    "udp",
+		    "3074") ",\"flows\":[{"
+			    "\"remote_address\":\"11.0.0.9\",\"remote_port\":1025,\"inbound\":true,"
+			    "\"answered\":false,\"packets\":0,\"bytes_in\":7,\"bytes_out\":0,\"age_s\":null,"
+			    "\"left_s\":29}],\"more\":false}}");
+	ask(f, FLOWS("3075"),
+	    "{\"parameters\":{\"lease\":" LEASE(
+		    "udp",
+		    "3075") ",\"flows\":[{"
+			    "\"remote_address\":\"11.0.0.9\",\"remote_port\":1025,\"inbound\":true,"
+			    "\"answered\":false,\"packets\":null,\"bytes_in\":null,\"bytes_out\":null,"
+			    "\"age_s\":null,\"left_s\":29}],\"more\":false}}");
+	ask(f, FLOWS("9"), BUSY);
+}
+
 static void describes_its_interface(void **state)
 {
 	struct fixture *f = *state;
@@ -662,6 +749,8 @@ int main(void)
 		TEST(answers_when_the_kernel_has_done_all),
 		TEST(tells_the_history_a_page_at_a_time),
 		TEST(refuses_wrong_questions_by_name),
+		TEST(explains_a_port),
+		TEST(tells_who_is_connected),
 		TEST(describes_its_interface),
 	};
 

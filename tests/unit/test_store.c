@@ -510,6 +510,10 @@ static void answers_from_the_history(void **state)
 	assert_int_equal(ask(f, (struct store_question){.host = other.internal}), 1);
 	assert_int_equal(f->event[0].ext_port, 2000);
 	assert_int_equal(ask(f, (struct store_question){.host = addr("10.0.0.1")}), 0);
+	assert_int_equal(ask(f, (struct store_question){.newest = 1, .limit = 1}), 1);
+	assert_int_equal(f->event[0].ext_port, 2000);
+	assert_int_equal(ask(f, (struct store_question){.newest = 1}), 2);
+	assert_int_equal(f->event[1].ext_port, 1000);
 	assert_int_equal(ask(f, (struct store_question){.after = UINT64_MAX,
 							.since_ms = UINT64_MAX}),
 			 0);

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "base/duration.h"
+#include "cli/cli.h"
+#include "cli/table.h"
+
+#define SHOW_COLUMNS 6
+#define SHOW_CELL 128
+
+struct cells {
+	char text[SHOW_COLUMNS][SHOW_CELL];
+	const char *cell[SHOW_COLUMNS];
+};
+
+/* "1.2 MB"; what the kernel does not count is "-". */
+static void bytes_text(const json_t *flow, const char *key, char *buf, size_t size)
+{
+	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+	double n = (double)cli_number(flow, key);
+	size_t unit = 0;
+
+	if (n < 0) {
+		snprintf(buf, size, "-");
+		return;
+	}
+	while (n >= 1000 && unit < 4) {
+		n /= 1000;
+		unit++;
+	}
+	snprintf(buf, size, unit && n < 10 ? "%.1f %s" : "%.0f %s", n, units[unit]);
+}
+
+static void span_text(const json_t *flow, const char *key, char *buf, size_t size)
+{
+	long long s = cli_number(flow, key);
+	char text[DURATION_TEXT];
+
+	snprintf(buf, size, "%s", s < 0 ? "-" : duration_text((uint64_t)s, text));
+}
+
+static void cells_fill(struct cells *c, const json_t *flow)
+{
+	const char *addr = cli_text(flow, "remote_address");
+	bool in = json_is_true(json_object_get(flow, "inbound"));
+	bool answered = json_is_true(json_object_get(flow, "answered"));
+	char raw[SHOW_COLUMNS][SHOW_CELL];
+
+	snprintf(raw[0], SHOW_CELL, strchr(addr, ':') ? "[%s]:%lld" : "%s:%lld", addr,
+		 cli_number(flow, "remote_port"));
+	snprintf(raw[1], SHOW_CELL, "%s%s", in ? "in" : "out",
+		 answered ? "" : ", no answer");
+	span_text(flow, "age_s", raw[2], SHOW_CELL);
+	bytes_text(flow, "bytes_in", raw[3], SHOW_CELL);
+	bytes_text(flow, "bytes_out", raw[4], SHOW_CELL);
+	span_text(flow, "left_s", raw[5], SHOW_CELL);
+	for (size_t i = 0; i < SHOW_COLUMNS; i++)
+		c->cell[i] = text_safe(raw[i], c->text[i], SHOW_CELL);
+}
+
+static void print_flows(const struct cli *cli, const json_t *flows)
+{
+	static const char *const heading[] = {"REMOTE", "BEGUN", "AGE",
+					      "IN",     "OUT",   "KEPT FOR"};
+	struct table table;
+	struct cells cells;
+	const json_t *flow;
+	bool counted = false, timed = false;
+	size_t i;
+
+	table_init(&table, heading, SHOW_COLUMNS);
+	json_array_foreach(flows, i, flow)
+	{
+		cells_fill(&cells, flow);
+		table_measure(&table, cells.cell);
+		counted = counted || cli_number(flow, "bytes_in") >= 0;
+		timed = timed || cli_number(flow, "age_s") >= 0;
+	}
+	table_print_heading(&table, cli->out, cli->columns, cli->colour);
+	json_array_foreach(flows, i, flow)
+	{
+		cells_fill(&cells, flow);
+		table_print(&table, cli->out, cli->columns, cells.cell);
+	}
+	if (!counted)
+		fputs("\nFor bytes: sysctl -w net.netfilter.nf_conntrack_acct=1\n",
+		      cli->out);
+	if (!timed)
+		fprintf(cli->out,
+			"%sFor ages: sysctl -w net.netfilter.nf_conntrack_timestamp=1\n",
+			counted ? "\n" : "");
+}
+
+static void print_port(const struct cli *cli, const json_t *reply)
+{
+	const json_t *flows = json_object_get(reply, "flows");
+	char text[512];
+
+	fprintf(cli->out, "%s\n\n",
+		cli_lease_text(json_object_get(reply, "lease"), text, sizeof(text)));
+	if (json_array_size(flows))
+		print_flows(cli, flows);
+	else
+		fputs("Nobody is connected through it now.\n", cli->out);
+	if (json_is_true(json_object_get(reply, "more")))
+		fputs("... and more\n", cli->out);
+}
+
+/* One protocol; of a port without a lease the reply is not there. */
+static int ask(const struct cli *cli, const char *protocol, uint16_t port, json_t *ports)
+{
+	json_t *parameters = json_pack("{s:s,s:i}", "protocol", protocol, "external_port",
+				       (int)port);
+	struct client_reply reply;
+	struct client *cl = NULL;
+	int code = cli_connect(cli, &cl), err;
+
+	if (code) {
+		json_decref(parameters);
+		return code;
+	}
+	err = client_call(cl, "org.portreeve.Flows", parameters, false);
+	if (!err)
+		err = client_next(cl, &reply);
+	client_close(cl);
+	if (err)
+		return cli_fail_client(cli, err);
+	if (!reply.error[0])
+		json_array_append(ports, reply.parameters);
+	else if (strcmp(reply.error, "org.portreeve.NotFound") != 0)
+		code = cli_fail_reply(cli, &reply);
+	json_decref(reply.parameters);
+	return code;
+}
+
+static int answer(const struct cli *cli, json_t *ports, const char *port)
+{
+	const json_t *one;
+	json_t *all;
+	size_t i;
+	int code;
+
+	if (!json_array_size(ports))
+		return cli_fail(cli, CLI_NOT_FOUND,
+				"no lease on %s; try: portreeve explain %s", port, port);
+	if (cli->json) {
+		all = json_pack("{s:O}", "ports", ports);
+		code = cli_print_json(cli, all);
+		json_decref(all);
+		return code;
+	}
+	json_array_foreach(ports, i, one)
+	{
+		if (i)
+			fputc('\n', cli->out);
+		print_port(cli, one);
+	}
+	return CLI_OK;
+}
+
+int cli_show(struct cli *cli, int argc, char **argv)
+{
+	struct port_range range;
+	json_t *ports;
+	char text[256];
+	int code = cli_take_port(cli, "show", argc, argv, &range);
+
+	if (code)
+		return code;
+	ports = json_array();
+	if (range.tcp)
+		code = ask(cli, "tcp", range.first, ports);
+	if (!code && range.udp)
+		code = ask(cli, "udp", range.first, ports);
+	if (!code)
+		code = answer(cli, ports, text_safe(argv[0], text, sizeof(text)));
+	json_decref(ports);
+	return code;
+}

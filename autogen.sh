@@ -30,7 +30,7 @@ build_packages="autoconf automake gcc libc6-dev make pkgconf libmnl-dev libnftnl
 lab_packages="iproute2 nftables iptables conntrack tcpdump socat procps sqlite3 python3
 	python3-pytest python3-pytest-xdist python3-libtorrent python3-miniupnpc transmission-daemon miniupnpc natpmpc gssdp-tools
 	gupnp-tools coturn"
-check_packages="cppcheck binutils xz-utils
+check_packages="cppcheck binutils xz-utils systemd util-linux mandoc
 	clang libclang-rt-dev|libclang-rt-19-dev|libclang-rt-14-dev"
 full_packages="clang-format shellcheck debootstrap firewalld ufw dbus chromium
 	fonts-dejavu-core qbittorrent-nox"

@@ -34,8 +34,12 @@ exampledir = $(docdir)/examples
 dist_example_DATA = conf/portreeve.conf conf/router.conf
 systemdsystemunit_DATA = conf/portreeve.service
 sysusers_DATA = conf/sysusers/portreeve.conf
-EXTRA_DIST += conf/portreeve.service.in conf/portreeve.sysusers conf/create-users
-CLEANFILES += conf/portreeve.service conf/sysusers/portreeve.conf
+tmpfiles_DATA = conf/tmpfiles/portreeve.conf
+systemdpreset_DATA = conf/80-portreeve.preset
+EXTRA_DIST += conf/portreeve.service.in conf/portreeve.sysusers conf/portreeve.tmpfiles \
+	conf/portreeve.preset conf/create-users
+CLEANFILES += conf/portreeve.service conf/sysusers/portreeve.conf conf/tmpfiles/portreeve.conf \
+	conf/80-portreeve.preset
 
 conf/portreeve.service: conf/portreeve.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) conf && $(SED) -e 's|@sbindir[@]|$(sbindir)|g' \
@@ -44,6 +48,12 @@ conf/portreeve.service: conf/portreeve.service.in Makefile
 
 conf/sysusers/portreeve.conf: conf/portreeve.sysusers
 	$(AM_V_GEN)$(MKDIR_P) conf/sysusers && cp $(srcdir)/conf/portreeve.sysusers $@
+
+conf/tmpfiles/portreeve.conf: conf/portreeve.tmpfiles
+	$(AM_V_GEN)$(MKDIR_P) conf/tmpfiles && cp $(srcdir)/conf/portreeve.tmpfiles $@
+
+conf/80-portreeve.preset: conf/portreeve.preset
+	$(AM_V_GEN)$(MKDIR_P) conf && cp $(srcdir)/conf/portreeve.preset $@
 
 # What the admin has written is never overwritten, and removed only if nothing was.
 confdir = $(sysconfdir)/portreeve
@@ -64,9 +74,15 @@ uninstall-local:
 
 # The users are the machine's, not the prefix's: they are created only by a real install
 # (root, no DESTDIR, prefix /usr or /usr/local) or if PORTREEVE_USERS=yes asks for it.
-# PORTREEVE_USERS=no never creates them.
+# PORTREEVE_USERS=no never creates them. The state directory is made with them, where
+# systemd-tmpfiles is there to do it at each boot too.
 install-data-hook:
 	@case "$${PORTREEVE_USERS-}:$(DESTDIR):`id -u`:$(prefix)" in \
 	yes:* | ::0:/usr | ::0:/usr/local) \
 		sh $(srcdir)/conf/create-users '$(DESTDIR)$(sysusersdir)/portreeve.conf' ;; \
+	esac
+	@case "$(DESTDIR):`id -u`:$(prefix)" in \
+	:0:/usr | :0:/usr/local) \
+		! command -v systemd-tmpfiles >/dev/null 2>&1 || \
+			systemd-tmpfiles --create '$(tmpfilesdir)/portreeve.conf' ;; \
 	esac

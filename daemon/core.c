@@ -30,6 +30,7 @@ static void core_links_readable(evutil_socket_t fd, short what, void *arg)
 
 static void core_parent_says(struct core *c, const struct role_record *r, int fd)
 {
+	const struct role_record alive = {.op = ROLE_OP_ALIVE};
 	enum role role = (enum role)r->role;
 
 	switch (r->op) {
@@ -61,6 +62,10 @@ static void core_parent_says(struct core *c, const struct role_record *r, int fd
 			core_trigger_exited(c->trigger, r->pid);
 		else
 			workers_exited(c->workers, role, r->lan, r->pid);
+		break;
+	case ROLE_OP_ASK:
+		if (role_send(ROLE_FD_CHANNEL, &alive, -1))
+			log_debug("the parent does not listen");
 		break;
 	default:
 		break;

@@ -43,6 +43,7 @@ libdaemon_a_SOURCES = \
 	daemon/store_role.c daemon/store_role.h \
 	daemon/topology.c daemon/topology.h \
 	daemon/varlink.c daemon/varlink.h \
+	daemon/watchdog.c daemon/watchdog.h \
 	daemon/workers.c daemon/workers.h
 
 sbin_PROGRAMS += portreeved
@@ -96,6 +97,16 @@ tests_unit_test_topology_LDADD = libdaemon_san.a libbase_san.a $(UNIT_LIBS)
 noinst_PROGRAMS += tests/lab/sandbox_try
 tests_lab_sandbox_try_SOURCES = tests/lab/sandbox_try.c
 tests_lab_sandbox_try_LDADD = libdaemon.a libbase.a $(SECCOMP_LIBS) $(CAP_LIBS)
+
+# Runs the daemon as the unit would; see tests/lab/test_unit.py.
+noinst_PROGRAMS += tests/lab/shut_in
+tests_lab_shut_in_SOURCES = tests/lab/shut_in.c
+tests_lab_shut_in_LDADD = $(SECCOMP_LIBS)
+
+check_PROGRAMS += tests/unit/test_watchdog
+tests_unit_test_watchdog_SOURCES = tests/unit/test_watchdog.c
+tests_unit_test_watchdog_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_watchdog_LDADD = libdaemon_san.a $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_pace
 tests_unit_test_pace_SOURCES = tests/unit/test_pace.c

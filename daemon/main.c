@@ -52,8 +52,8 @@ static int main_parent(const struct options *o)
 	if (err) {
 		errno = -err;
 		log_error(
-			"cannot keep CAP_NET_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETPCAP and "
-			"CAP_KILL: %m; start it with all of root's capabilities, or with the "
+			"cannot keep CAP_NET_ADMIN, CAP_SETUID, CAP_SETGID and CAP_SETPCAP: %m; "
+			"start it with all of root's capabilities, or with the "
 			"unit that comes with it");
 		return EXIT_FAILURE;
 	}

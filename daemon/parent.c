@@ -17,6 +17,7 @@
 #include "daemon/notify.h"
 #include "daemon/setup.h"
 #include "daemon/sysctl.h"
+#include "daemon/watchdog.h"
 
 #define WORKERS_MAX (4 + 2 * LEASE_LANS_MAX)
 #define GOODBYE_MS 1500 /* from SIGTERM to SIGKILL */
@@ -47,8 +48,10 @@ struct parent {
 	struct child core;
 	struct child worker[ROLE_PLACES];
 	int core_channel; /* -1: none */
-	bool served;      /* the core has been serving once */
-	bool told;        /* systemd was told so, of this core */
+	struct watchdog watchdog;
+	bool served;    /* the core has been serving once */
+	bool told;      /* the manager was told so, of this core */
+	bool reloading; /* and of this */
 	bool stopping;
 	int status;
 };
@@ -117,6 +120,7 @@ static void child_start(struct parent *p, struct child *c)
 		struct role_record hello = {.op = ROLE_OP_PARENT, .pid = getpid()};
 
 		p->core_channel = channel;
+		watchdog_heard(&p->watchdog);
 		if (role_send(channel, &hello, -1))
 			log_debug("the core does not listen");
 		return;
@@ -125,14 +129,26 @@ static void child_start(struct parent *p, struct child *c)
 	close(channel);
 }
 
+static void child_signal(struct parent *p, struct child *c, int sig)
+{
+	char name[40];
+	int err = c->pid ? privileges_signal(c->pid, c->role, &p->spawn->users, sig) : 0;
+
+	if (err && err != -ESRCH) {
+		errno = -err;
+		log_error("cannot end %s (pid %d): %m", child_name(c, name, sizeof(name)),
+			  (int)c->pid);
+	}
+}
+
 /* Asks a process to go, and sees to it that it does. */
-static void child_stop(struct child *c)
+static void child_stop(struct parent *p, struct child *c)
 {
 	if (!c->pid || c->leaving)
 		return;
 	c->leaving = true;
 	c->kill_ms = clock_ms() + GOODBYE_MS;
-	kill(c->pid, SIGTERM);
+	child_signal(p, c, SIGTERM);
 }
 
 static void log_death(const struct child *c, int status)
@@ -162,10 +178,10 @@ static void core_died(struct parent *p, int status, uint64_t now)
 		c->start_ms = NEVER;
 		c->deaths = 0;
 		if (c->pid && c->role == ROLE_STORE) {
-			child_stop(c);
+			child_stop(p, c);
 		} else if (c->pid) {
 			c->leaving = true;
-			kill(c->pid, SIGKILL);
+			child_signal(p, c, SIGKILL);
 		}
 	}
 	if (p->stopping)
@@ -234,6 +250,34 @@ static void parent_write_pid(const struct parent *p)
 		close(fd);
 }
 
+/* The manager hears it of each new core, and after each reload. */
+static void parent_tell_ready(struct parent *p, const char *status)
+{
+	char text[80];
+
+	if (p->told && !p->reloading)
+		return;
+	snprintf(text, sizeof(text), "READY=1\nSTATUS=%s", status);
+	notify(text);
+	p->told = true;
+	p->reloading = false;
+}
+
+static void parent_tell_reloading(struct parent *p)
+{
+	struct timespec now;
+	char text[80];
+
+	if (!p->told)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
+		 (unsigned long long)now.tv_sec * 1000000 +
+			 (unsigned long long)now.tv_nsec / 1000);
+	notify(text);
+	p->reloading = true;
+}
+
 /* The core serves, or has taken another configuration. Forwarding is switched on only now
  * that the filter stands. */
 static void parent_serving(struct parent *p)
@@ -247,9 +291,7 @@ static void parent_serving(struct parent *p)
 		sysctl_set(p->spawn->options->runtime_dir, c->wan);
 	else
 		sysctl_restore(p->spawn->options->runtime_dir);
-	if (!p->told)
-		notify("READY=1\nSTATUS=serving");
-	p->told = true;
+	parent_tell_ready(p, "serving");
 }
 
 static void config_tell(struct parent *p, uint8_t op, int fd)
@@ -268,6 +310,7 @@ static void parent_reload(struct parent *p)
 	char err[CONFIG_ERROR] = "";
 	int fd = -1;
 
+	parent_tell_reloading(p);
 	if (config_load(&next, path ? path : CONFIG_DEFAULT_FILE, !path, err) == 0) {
 		fd = setup_seal(&next, sizeof(next));
 		if (fd < 0)
@@ -280,6 +323,8 @@ static void parent_reload(struct parent *p)
 		config_tell(p, ROLE_OP_WRONG, fd);
 		if (fd >= 0)
 			close(fd);
+		if (p->reloading)
+			parent_tell_ready(p, "serving; the new configuration is wrong");
 		return;
 	}
 	close(p->spawn->config_fd); /* for each core that will be started */
@@ -288,12 +333,20 @@ static void parent_reload(struct parent *p)
 	if (!next.router.on) /* no forwarding without the filter */
 		sysctl_restore(p->spawn->options->runtime_dir);
 	config_tell(p, ROLE_OP_CONFIG, fd);
+	/* Its answer comes after it has applied it, or has found that it cannot. */
+	core_tell(p, ROLE_OP_ASK, &p->core, 0, -1);
 }
 
 static void parent_obey(struct parent *p, const struct role_record *r)
 {
 	struct child *c;
 
+	watchdog_heard(&p->watchdog);
+	if (r->op == ROLE_OP_ALIVE) {
+		if (p->reloading)
+			parent_tell_ready(p, "serving");
+		return;
+	}
 	if (r->op == ROLE_OP_SERVING) {
 		parent_serving(p);
 		return;
@@ -314,11 +367,10 @@ static void parent_obey(struct parent *p, const struct role_record *r)
 	case ROLE_OP_STOP:
 		c->wanted = false;
 		c->start_ms = NEVER;
-		child_stop(c);
+		child_stop(p, c);
 		return;
 	case ROLE_OP_KILL:
-		if (c->pid)
-			kill(c->pid, SIGKILL);
+		child_signal(p, c, SIGKILL);
 		return;
 	default:
 		return;
@@ -342,18 +394,18 @@ static void parent_read_core(struct parent *p)
 			parent_obey(p, &r);
 	}
 	if (got == -EBADMSG)
-		kill(p->core.pid, SIGKILL);
+		child_signal(p, &p->core, SIGKILL);
 	if (got < 0) { /* its exit status follows */
 		close(p->core_channel);
 		p->core_channel = -1;
 	}
 }
 
-static void child_stop_planned(struct child *c)
+static void child_stop_planned(struct parent *p, struct child *c)
 {
 	c->wanted = false;
 	c->start_ms = NEVER;
-	child_stop(c);
+	child_stop(p, c);
 }
 
 static void parent_stop(struct parent *p)
@@ -364,7 +416,7 @@ static void parent_stop(struct parent *p)
 	notify("STOPPING=1\nSTATUS=saying good-bye");
 	EACH_WORKER (p, c)
 		if (c->role != ROLE_STORE)
-			child_stop_planned(c);
+			child_stop_planned(p, c);
 }
 
 static void parent_signals(struct parent *p, int fd)
@@ -387,7 +439,7 @@ static uint64_t child_due(struct parent *p, struct child *c, uint64_t now)
 	if (c->start_ms <= now && !c->pid && !p->stopping)
 		child_start(p, c);
 	if (c->pid && c->kill_ms <= now) {
-		kill(c->pid, SIGKILL);
+		child_signal(p, c, SIGKILL);
 		c->kill_ms = NEVER;
 	}
 	if (c->pid)
@@ -395,10 +447,29 @@ static uint64_t child_due(struct parent *p, struct child *c, uint64_t now)
 	return p->stopping ? NEVER : c->start_ms;
 }
 
+/* Tells the manager that we are there, and asks the core whether it is. A core that hangs is
+ * replaced: the leases are the kernel's. */
+static void parent_watch(struct parent *p, uint64_t now)
+{
+	if (!watchdog_turn(&p->watchdog, now))
+		return;
+	if (p->watchdog.manager)
+		notify("WATCHDOG=1");
+	core_tell(p, ROLE_OP_ASK, &p->core, 0, -1);
+	if (p->core.pid && watchdog_hangs(&p->watchdog, p->told)) {
+		log_error("the core does not answer");
+		watchdog_heard(&p->watchdog);
+		child_signal(p, &p->core, SIGKILL);
+	}
+}
+
 static uint64_t parent_due(struct parent *p)
 {
 	uint64_t now = clock_ms();
 	uint64_t next = child_due(p, &p->core, now);
+
+	parent_watch(p, now);
+	next = p->watchdog.next_ms < next ? p->watchdog.next_ms : next;
 
 	EACH_WORKER (p, c) {
 		uint64_t at = child_due(p, c, now);
@@ -414,11 +485,11 @@ static bool parent_done(struct parent *p)
 {
 	if (!p->stopping || parent_running(p, false))
 		return false;
-	child_stop(&p->core);
+	child_stop(p, &p->core);
 	if (p->core.pid)
 		return false;
 	EACH_WORKER (p, c)
-		child_stop_planned(c);
+		child_stop_planned(p, c);
 	return !parent_running(p, true);
 }
 
@@ -469,6 +540,7 @@ int parent_run(struct spawn *spawn, struct config *config, const char *pid_file,
 	}
 	parent_init(&p, spawn, pid_file);
 	p.config = config;
+	watchdog_init(&p.watchdog, clock_ms());
 	for (;;) {
 		uint64_t next, now;
 		struct pollfd fds[2];

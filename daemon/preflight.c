@@ -146,7 +146,7 @@ static void port_owner(const struct preflight_port *p, char *who, size_t size)
 	static const char *const udp[] = {"/proc/net/udp", "/proc/net/udp6"};
 	static const char *const tcp[] = {"/proc/net/tcp", "/proc/net/tcp6"};
 
-	snprintf(who, size, "another program");
+	snprintf(who, size, "another program (ss -lntup names it)");
 	for (int i = 0; i < 2; i++) {
 		unsigned long inode = socket_inode(
 			p->type == SOCK_DGRAM ? udp[i] : tcp[i], p->port);

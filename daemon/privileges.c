@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -69,10 +70,30 @@ static int caps_become(const cap_value_t *caps, int n, bool inheritable)
 
 int privileges_keep_parent(void)
 {
-	static const cap_value_t keep[] = {CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL,
+	static const cap_value_t keep[] = {CAP_SETUID, CAP_SETGID, CAP_SETPCAP,
 					   CAP_NET_ADMIN};
 
 	return caps_become(keep, sizeof(keep) / sizeof(keep[0]), false);
+}
+
+static uid_t role_uid(enum role role, const struct users *u)
+{
+	return role == ROLE_CORE || role == ROLE_STORE ? u->core_uid : u->worker_uid;
+}
+
+/* kill(2) asks that the sender's real or effective user is that of the other: for this call
+ * the real one is the role's, the effective one stays root. */
+int privileges_signal(pid_t pid, enum role role, const struct users *u, int sig)
+{
+	int err = 0;
+
+	if (setresuid(role_uid(role, u), (uid_t)-1, (uid_t)-1))
+		return -errno;
+	if (kill(pid, sig))
+		err = -errno;
+	if (setresuid(0, (uid_t)-1, (uid_t)-1))
+		return -errno;
+	return err;
 }
 
 /* Nothing that is executed later can get what is not in this set. */
@@ -88,9 +109,8 @@ int privileges_take_role(enum role role, const struct users *u)
 {
 	static const cap_value_t net_admin = CAP_NET_ADMIN;
 	bool core = role == ROLE_CORE;
-	bool owner = core || role == ROLE_STORE;
-	uid_t uid = owner ? u->core_uid : u->worker_uid;
-	gid_t gid = owner ? u->core_gid : u->worker_gid;
+	uid_t uid = role_uid(role, u);
+	gid_t gid = uid == u->core_uid ? u->core_gid : u->worker_gid;
 	int err = bounding_set_keep(net_admin, core);
 
 	if (err)

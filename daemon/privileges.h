@@ -26,6 +26,9 @@ const char *role_user(enum role role);
 
 /* Leaves the parent what it needs to start and end others, for good. -errno. */
 int privileges_keep_parent(void);
+/* Sends a signal to a child that runs as the role, or that has not changed its user yet; the
+ * parent has no CAP_KILL. A child that is not reaped yet keeps its pid. -errno. */
+int privileges_signal(pid_t pid, enum role role, const struct users *u, int sig);
 /* In a child, before exec: takes on the role's user, keeps CAP_NET_ADMIN only for the core,
  * empties the bounding set, sets no_new_privs. Nothing comes back. -errno. */
 int privileges_take_role(enum role role, const struct users *u);

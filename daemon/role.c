@@ -39,7 +39,7 @@ unsigned int role_place(unsigned int role, unsigned int lan)
 
 bool role_record_from_core(const struct role_record *r)
 {
-	if (r->op == ROLE_OP_SERVING || r->op == ROLE_OP_RELOAD)
+	if (r->op == ROLE_OP_SERVING || r->op == ROLE_OP_RELOAD || r->op == ROLE_OP_ALIVE)
 		return true;
 	return r->op >= ROLE_OP_START && r->op <= ROLE_OP_KILL &&
 	       role_place(r->role, r->lan) < ROLE_PLACES;

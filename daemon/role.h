@@ -38,11 +38,13 @@ enum role_op {
 	ROLE_OP_KILL,      /* core to parent: it hangs or misbehaves; start another */
 	ROLE_OP_SERVING,   /* core to parent: every listener answers */
 	ROLE_OP_RELOAD,    /* core to parent: read the configuration again */
+	ROLE_OP_ALIVE,     /* core to parent: the answer to ROLE_OP_ASK */
 	ROLE_OP_STARTED, /* parent to core, with the core's end of the worker's channel */
 	ROLE_OP_EXITED,  /* parent to core */
 	ROLE_OP_PARENT,  /* parent to core, first: pid is the parent's own */
 	ROLE_OP_CONFIG,  /* parent to core, with another configuration, checked */
 	ROLE_OP_WRONG,   /* parent to core, with a text: why the configuration stays */
+	ROLE_OP_ASK,     /* parent to core: do you still answer? */
 };
 
 struct role_record {

@@ -97,7 +97,7 @@ int setup_seal(const void *data, size_t size)
 static int setup_control(const char *path, const struct users *u)
 {
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	int fd;
+	int fd, err;
 
 	if (strlen(path) >= sizeof(name.sun_path)) {
 		errno = ENAMETOOLONG;
@@ -108,8 +108,9 @@ static int setup_control(const char *path, const struct users *u)
 	if (fd < 0)
 		return -1;
 	unlink(path); /* of a killed one: a living one holds the lock */
-	if (bind(fd, (struct sockaddr *)&name, sizeof(name)) || chmod(path, 0660) ||
-	    lchown(path, 0, u->core_gid) || listen(fd, 16)) {
+	/* What is made belongs to the group of who makes it: no CAP_CHOWN. */
+	err = setegid(u->core_gid) || bind(fd, (struct sockaddr *)&name, sizeof(name));
+	if (setegid(0) || err || chmod(path, 0660) || listen(fd, 16)) {
 		close(fd);
 		return -1;
 	}

@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+dist_man_MANS += doc/portreeved.8
 EXTRA_DIST += doc/protocols.md doc/upnp.md doc/status-page.png

@@ -110,6 +110,7 @@ static int core_read_config(struct core *c)
 		.flows = core_flows,
 		.outside = core_outside,
 		.heard = core_heard,
+		.active = core_active,
 		.silence_ms = c->config.gone_after_s * 1000ULL,
 		.in_use_arg = c,
 	};
@@ -313,6 +314,7 @@ int core_run(struct core *c)
 		log_error("the leases in the kernel cannot be read: %m");
 		return kept;
 	}
+	ledger_restore_idle(c->ledger);
 	err = core_keep(c);
 	if (err)
 		return err;

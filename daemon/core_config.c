@@ -23,6 +23,7 @@ void core_set_policy(struct core *c)
 	p->requests_per_second = from->requests_per_second;
 	p->pcp_min_s = from->min_lifetime_s;
 	p->pcp_max_s = from->max_lifetime_s;
+	p->open_nat_per_host = from->open_nat.per_host;
 	p->nonce_same_source = from->pcp_nonce_same_source;
 	p->reserved_tcp = from->reserved_tcp;
 	p->reserved_udp = from->reserved_udp;
@@ -135,6 +136,7 @@ void core_take_config(struct core *c, int fd)
 		core_reloaded(c, "the configuration did not arrive", 0);
 		return;
 	}
+	ledger_listen(c->ledger); /* by the times that were */
 	before = c->config;
 	c->config = next;
 	core_set_policy(c);
@@ -145,9 +147,11 @@ void core_take_config(struct core *c, int fd)
 		errno = -err;
 		log_error("the kernel refused the new configuration: %m");
 		core_install(c);
+		ledger_restore_idle(c->ledger);
 		core_reloaded(c, "the kernel refused it, see the log of portreeved", 0);
 		return;
 	}
+	ledger_restore_idle(c->ledger);
 	core_store_bound(c->store, c->config.history_days, c->config.history_rows);
 	core_look_around(c, CORE_OTHER_CONFIG);
 	if (before.requests_per_second != next.requests_per_second)

@@ -116,6 +116,7 @@ enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
 uint32_t core_flows(void *arg, uint8_t protocol, uint16_t port,
 		    const struct in6_addr *internal);
 uint64_t core_heard(void *arg, const struct in6_addr *internal, uint64_t now_ms);
+uint64_t core_active(void *arg, const struct lease *l);
 uint16_t core_outside(void *arg, uint8_t protocol, uint16_t int_port,
 		      const struct in6_addr *internal);
 /* Something that workers are told has changed; they learn of it a little later. */

@@ -142,13 +142,11 @@ struct core_rows {
 
 static enum row_end core_row_end(const struct lease *l)
 {
-	const unsigned int idle = 1U << LEASE_BY_TRIGGER | 1U << LEASE_BY_OPEN_NAT;
-
 	if (l->deadline_ms == LEASE_NO_DEADLINE)
 		return ROW_END_NEVER;
 	if (l->until_gone & l->claims)
 		return ROW_END_GONE;
-	return l->claims & ~idle ? ROW_END_TIME : ROW_END_IDLE;
+	return l->claims & ~LEASE_IDLE_CLAIMS ? ROW_END_TIME : ROW_END_IDLE;
 }
 
 static bool core_row(void *arg, const struct lease *l)
@@ -229,7 +227,9 @@ static void core_settled(void *arg, const struct lease_change *step)
 {
 	struct core *c = arg;
 
-	if (step->has || step->end != LEASE_END_EXPIRED || c->config.cut_expired)
+	/* No remote holds what its host has let go (RFC 4787 REQ-6a). */
+	if (step->has || step->end != LEASE_END_EXPIRED || c->config.cut_expired ||
+	    lease_idles(&step->before))
 		cut_step(c->cut, step);
 	if (c->store)
 		core_store_step(c->store, step);
@@ -247,7 +247,8 @@ static void core_refused(void *arg, const struct lease_request *req,
 {
 	struct core *c = arg;
 
-	if (c->store)
+	/* Nobody waits for what nobody asked for. */
+	if (c->store && req->by != LEASE_BY_OPEN_NAT)
 		core_store_refused(c->store, req, reason);
 }
 
@@ -306,6 +307,16 @@ uint32_t core_flows(void *arg, uint8_t protocol, uint16_t port,
 						     addr_to_v4(internal), &left_ms) <= 0)
 		return 0;
 	return (uint32_t)((left_ms + 999) / 1000);
+}
+
+uint64_t core_active(void *arg, const struct lease *l)
+{
+	struct core *c = arg;
+	uint64_t left_ms;
+	int err = firewall_active(c->firewall, l, &left_ms);
+
+	/* Without the table it has nothing to last in, and nobody to say so. */
+	return err && err != -ENOENT ? 1000 : left_ms;
 }
 
 uint16_t core_outside(void *arg, uint8_t protocol, uint16_t int_port,

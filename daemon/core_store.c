@@ -48,6 +48,8 @@ static bool nothing_kept(const struct lease_change *c)
 	struct lease l = c->after;
 
 	l.kernel_ms = c->before.kernel_ms;
+	if ((!c->had || lease_idles(&c->before)) && (!c->has || lease_idles(&l)))
+		return true;
 	return c->had && c->has && memcmp(&l, &c->before, sizeof(l)) == 0;
 }
 

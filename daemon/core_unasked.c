@@ -10,22 +10,12 @@
 #include "base/log.h"
 #include "daemon/core_inside.h"
 #include "firewall/conntrack.h"
+#include "lease/policy.h"
 
 #define AGAIN_MS 1 /* the flow may not be in the kernel's table yet */
 #define TRIES 5
 
 /* ---- What is wanted ---- */
-
-static bool host_may(const struct core *c, const struct in6_addr *host,
-		     const struct topology_lan *lan)
-{
-	const struct lease_access *rule = access_of(c->config.access, c->config.n_access,
-						    host);
-
-	if (rule && rule->open_nat != ACCESS_OPEN_NAT_AS_LAN)
-		return rule->open_nat == ACCESS_OPEN_NAT_ON;
-	return lan->open_nat;
-}
 
 /* The networks of which the kernel tells: of LANs that have it, and of single hosts. */
 static size_t learners(const struct core *c, struct prefix *nets, size_t max)
@@ -182,7 +172,7 @@ static int take_event(struct core *c, const struct trigger_event *e)
 	host = addr_from_v4(inside);
 	i = lan_of(c, &host);
 	lan = i < 0 ? NULL : &c->topology.lan[i];
-	if (!lan || !host_may(c, &host, lan) || !host_is_there(c, &host, lan)) {
+	if (!lan || !policy_unasked(&c->policy, &host) || !host_is_there(c, &host, lan)) {
 		log_debug("a port of a host that may have none, or is not there");
 		return 0;
 	}

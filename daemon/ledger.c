@@ -189,6 +189,13 @@ static void ledger_carry(struct ledger *l)
 		firewall_commit(l->fw, ledger_ignore_result, l);
 }
 
+/* Of a lease that nobody asked for, which listings do not show. */
+static bool step_hides(const struct lease_change *s)
+{
+	return (!s->had || !(s->before.claims & ~LEASE_IDLE_CLAIMS)) &&
+	       (!s->has || !(s->after.claims & ~LEASE_IDLE_CLAIMS));
+}
+
 /* Did anything change that clients see? Not when the clock only re-armed a lease. */
 static bool ledger_visible(const struct ledger *l)
 {
@@ -198,6 +205,8 @@ static bool ledger_visible(const struct ledger *l)
 		for (size_t k = w->first; k < w->first + w->n; k++) {
 			const struct lease_change *s = &l->changes.step[k];
 
+			if (step_hides(s))
+				continue;
 			if (w->asked || !s->had || !s->has ||
 			    s->before.claims != s->after.claims)
 				return true;
@@ -425,6 +434,7 @@ struct restore {
 	struct ledger *l;
 	const struct portset *tcp;
 	const struct portset *udp;
+	bool idle; /* only those that last while their host sends */
 	uint64_t now_ms;
 	long n;
 	int err;
@@ -446,7 +456,7 @@ static void restore_one(void *arg, const struct lease *lease)
 	const struct portset *of = lease->protocol == IPPROTO_TCP ? r->tcp : r->udp;
 	int err;
 
-	if (of && !portset_has(of, lease->ext_port))
+	if ((of && !portset_has(of, lease->ext_port)) || (r->idle && !lease->idle_s))
 		return;
 	err = firewall_stage_again(r->l->fw, lease, r->now_ms);
 	if (err && !r->err)
@@ -478,6 +488,30 @@ long ledger_restore(struct ledger *l, const struct portset *tcp,
 		log_error("not every lease could be put back: %m");
 	}
 	return r.n;
+}
+
+void ledger_listen(struct ledger *l)
+{
+	ledger_commit(l);
+	registry_listen(l->book, clock_ms());
+	ledger_arm(l);
+}
+
+long ledger_restore_idle(struct ledger *l)
+{
+	struct restore r = {.l = l, .idle = true};
+
+	ledger_commit(l);
+	r.now_ms = clock_ms();
+	registry_each(l->book, restore_one, &r);
+	if (firewall_staged(l->fw))
+		firewall_commit(l->fw, restore_result, &r);
+	if (r.err) {
+		errno = -r.err;
+		log_error(
+			"leases that last while their hosts send could not be renewed: %m");
+	}
+	return r.err ? r.err : r.n;
 }
 
 /* ---- Another policy ---- */

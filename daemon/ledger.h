@@ -55,6 +55,10 @@ void ledger_adopt_waiting(struct ledger *l);
  * each with the time that is left. How many, or -errno. */
 long ledger_restore(struct ledger *l, const struct portset *tcp,
 		    const struct portset *udp);
+/* The same of leases that last while their host sends; before and after another configuration
+ * is put into the kernel. */
+void ledger_listen(struct ledger *l);
+long ledger_restore_idle(struct ledger *l);
 /* A lease that was kept over a reboot, when the kernel held none: it goes to the kernel and
  * into the book, if the policy allows it, or waits for its LAN to have an address. */
 void ledger_bring_back(struct ledger *l, const struct lease *kept);

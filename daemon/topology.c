@@ -171,7 +171,7 @@ bool topology_lan_serves_else(const struct topology_lan *a, const struct topolog
 
 void topology_lan_policy(const struct topology_lan *lan, struct lease_lan *policy)
 {
-	*policy = (struct lease_lan){.used = lan->n_addrs > 0};
+	*policy = (struct lease_lan){.used = lan->n_addrs > 0, .open_nat = lan->open_nat};
 	if (!policy->used)
 		return;
 	for (size_t i = 0; i < lan->n_addrs; i++) {

@@ -241,8 +241,16 @@ static struct object *find_object(const struct objects *os, const void *key, siz
 
 static int decode(const struct adoption *a, const struct found *f, struct lease *l)
 {
+	uint64_t until = f->until_ms, longer = FIREWALL_OWNER_MS - LEASE_KERNEL_GRACE_MS;
+	int err = element_decode(&f->key, f->dest, a->userdata + f->userdata,
+				 f->userdata_len, until, l);
+
+	if (err || !lease_idles(l) || until == LEASE_NO_DEADLINE)
+		return err;
+	/* It outlives its owner by more than others outlive their time. */
+	until = until > longer ? until - longer : 0;
 	return element_decode(&f->key, f->dest, a->userdata + f->userdata,
-			      f->userdata_len, f->until_ms, l);
+			      f->userdata_len, until, l);
 }
 
 /* Is all there that belongs to this lease? Counts it among the users of its port. */

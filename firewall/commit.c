@@ -2,7 +2,8 @@
 /*
  * Group commit. A step becomes up to six messages: what was there is deleted, what is there
  * now is added, in the lease's map, in `rev` and in `held`; of a lease with filters there are
- * more. One element per message, so that the kernel's answer names the step that is to blame;
+ * more. Of one that lasts while its host sends there is the owner besides; the kernel renews
+ * all but `rev` by itself, so a renewal renews that. One element per message, so that the kernel's answer names the step that is to blame;
  * the others go again without it.
  *
  * A lease that gets its first filter, or loses its last, moves from one map to another. The
@@ -26,7 +27,13 @@
 #define TIMEOUT_MAX_MS (3650ULL * 24 * 3600 * 1000)
 
 /* The lease's own elements, by their number among those before or after, come first. */
-enum object { OBJECT_LEASE, OBJECT_REV = LEASE_FILTERS_MAX, OBJECT_HELD, OBJECTS };
+enum object {
+	OBJECT_LEASE,
+	OBJECT_REV = LEASE_FILTERS_MAX,
+	OBJECT_HELD,
+	OBJECT_OWNER,
+	OBJECTS
+};
 enum act { ACT_DEL, ACT_ADD };
 
 #define MESSAGE(step, object, act)                                                       \
@@ -48,6 +55,12 @@ struct staged {
 	uint8_t rev_before[ELEMENT_HOST_KEY];
 	uint8_t rev_after[ELEMENT_HOST_KEY];
 	uint8_t held[ELEMENT_PORT_KEY];
+	uint8_t owner[ELEMENT_HOST_KEY];
+	const char *owner_before; /* the set in which it is; NULL: in none */
+	const char *owner_after;
+	uint64_t owner_ms;
+	uint64_t rev_ms;
+	bool rearm;                 /* only `rev` needs it */
 	uint8_t port[ELEMENT_PORT]; /* rev's data: the external port */
 	bool pinhole;               /* takes no port: no `held`, no `rev` */
 	bool had_rev;
@@ -109,29 +122,66 @@ static int reserve(struct firewall *fw)
 	return err;
 }
 
+/* The set of its owner, and how long that is in there. */
+static const char *owner_of(const struct firewall *fw, const struct lease *l,
+			    uint64_t left_ms, uint64_t *owner_ms)
+{
+	uint64_t idle_ms = l->idle_s * 1000ULL;
+	const char *set;
+
+	*owner_ms = learn_active_ms(fw);
+	if (!l->idle_s || lease_is_pinhole(l))
+		return NULL;
+	if (!lease_idles(l))
+		return LEARN_ACTIVE;
+	set = learn_owners(fw, l->idle_s, owner_ms);
+	/* Of one that is rounded up it is in there for longer. */
+	*owner_ms = *owner_ms + left_ms > idle_ms ? *owner_ms + left_ms - idle_ms : 1;
+	return set;
+}
+
+/* Never as long as its owner, so that it is never made again when it is gone. */
+static void set_idle_timeout(const struct firewall *fw, struct staged *s,
+			     const struct lease *l, uint64_t now_ms)
+{
+	uint64_t left = l->kernel_ms > now_ms ? l->kernel_ms - now_ms : 0;
+
+	s->owner_after = owner_of(fw, l, left, &s->owner_ms);
+	if (!lease_idles(l) || !s->owner_after)
+		return;
+	s->timeout_ms = s->owner_ms + FIREWALL_OWNER_MS;
+	s->until_ms = now_ms + s->timeout_ms;
+	s->rev_ms = s->timeout_ms + 2000ULL * l->idle_s;
+}
+
 static void set_timeout(struct staged *s, const struct lease *l, uint64_t now_ms)
 {
 	uint64_t left = l->kernel_ms > now_ms ? l->kernel_ms - now_ms : 0;
 
-	s->timeout_ms = 0;
+	s->timeout_ms = s->rev_ms = 0;
 	s->until_ms = LEASE_NO_DEADLINE;
 	if (l->kernel_ms == LEASE_NO_DEADLINE)
 		return;
 	if (left > TIMEOUT_MAX_MS)
 		left = TIMEOUT_MAX_MS;
-	s->timeout_ms = left + LEASE_KERNEL_GRACE_MS;
+	s->timeout_ms = s->rev_ms = left + LEASE_KERNEL_GRACE_MS;
 	s->until_ms = now_ms + s->timeout_ms;
 }
 
 static void stage_port(struct staged *s, const struct lease *l)
 {
 	element_held_key(l, s->held);
+	element_owner_key(l, s->owner);
 	s->use = PORT_USE(l->protocol, l->ext_port);
 	s->pinhole = lease_is_pinhole(l);
 }
 
-static void stage_before(struct staged *s, const struct lease *l)
+static void stage_before(const struct firewall *fw, struct staged *s,
+			 const struct lease *l)
 {
+	uint64_t ignored;
+
+	s->owner_before = owner_of(fw, l, 0, &ignored);
 	s->had_rev = l->twin;
 	element_rev_key(l, s->rev_before);
 	stage_port(s, l);
@@ -149,6 +199,7 @@ static void stage_after(struct firewall *fw, struct staged *s, const struct leas
 	s->userdata = fw->userdata_len;
 	s->userdata_len = (uint8_t)element_userdata(l, fw->userdata + s->userdata);
 	set_timeout(s, l, now_ms);
+	set_idle_timeout(fw, s, l, now_ms);
 }
 
 /* Userdata cannot be changed where it stands, nor can data. */
@@ -210,7 +261,9 @@ static bool keeps(const struct firewall *fw, const struct staged *s, unsigned in
 	return s->renews[object] && fw->in_place && !s->force[object];
 }
 
-int firewall_stage(struct firewall *fw, const struct lease_change *step, uint64_t now_ms)
+/* again: the kernel may have lost some of it */
+static int stage(struct firewall *fw, const struct lease_change *step, uint64_t now_ms,
+		 bool again)
 {
 	const struct lease *before = &step->before, *after = &step->after;
 	struct staged *s;
@@ -231,11 +284,13 @@ int firewall_stage(struct firewall *fw, const struct lease_change *step, uint64_
 		return n;
 	s->n_after = step->has ? (uint8_t)n : 0;
 	if (step->had)
-		stage_before(s, before);
+		stage_before(fw, s, before);
 	if (step->has)
 		stage_after(fw, s, after, now_ms);
 	if (step->had && step->has)
 		stage_match(fw, s, before);
+	s->rearm = !again && s->renews[OBJECT_LEASE] && lease_idles(before) &&
+		   lease_idles(after) && before->idle_s == after->idle_s;
 	/* One that is not renewed where it stands begins to count anew. */
 	if (s->pinhole && step->had && step->has && !keeps(fw, s, OBJECT_LEASE))
 		firewall_packets(fw, before, &s->packets);
@@ -243,6 +298,11 @@ int firewall_stage(struct firewall *fw, const struct lease_change *step, uint64_
 	fw->userdata_len += s->userdata_len;
 	fw->n_staged++;
 	return 0;
+}
+
+int firewall_stage(struct firewall *fw, const struct lease_change *step, uint64_t now_ms)
+{
+	return stage(fw, step, now_ms, false);
 }
 
 void firewall_again_begin(struct firewall *fw, const struct portset *tcp,
@@ -261,7 +321,7 @@ int firewall_stage_again(struct firewall *fw, const struct lease *l, uint64_t no
 {
 	struct lease_change step = {.had = true, .has = true, .before = *l, .after = *l};
 
-	return firewall_stage(fw, &step, now_ms);
+	return stage(fw, &step, now_ms, true);
 }
 
 size_t firewall_staged(const struct firewall *fw)
@@ -336,12 +396,16 @@ static void build_dels(struct firewall *fw, size_t step)
 	const struct staged *s = &fw->staged[step];
 	struct kernel_element e;
 
-	if (!s->moves)
+	if (!s->moves && !s->rearm)
 		build_lease_dels(fw, step);
 	if (s->had_rev && !keeps(fw, s, OBJECT_REV)) {
 		e = (struct kernel_element){.key = s->rev_before,
 					    .key_len = ELEMENT_HOST_KEY};
 		put_del(fw, step, OBJECT_REV, "rev", &e);
+	}
+	if (s->owner_before && !s->rearm) {
+		e = (struct kernel_element){.key = s->owner, .key_len = ELEMENT_HOST_KEY};
+		put_del(fw, step, OBJECT_OWNER, s->owner_before, &e);
 	}
 }
 
@@ -350,7 +414,7 @@ static void build_adds(struct firewall *fw, size_t step)
 	const struct staged *s = &fw->staged[step];
 	struct kernel_element e;
 
-	for (unsigned int i = 0; i < s->n_after; i++) {
+	for (unsigned int i = 0; i < s->n_after && !s->rearm; i++) {
 		const struct element_key *key = &fw->key[s->after + i];
 
 		e = element_of(key);
@@ -366,13 +430,21 @@ static void build_adds(struct firewall *fw, size_t step)
 		put_add(fw, step, OBJECT_LEASE + i, element_map_name(key->map), &e,
 			keeps(fw, s, OBJECT_LEASE + i));
 	}
+	if (s->owner_after && !s->rearm) {
+		e = (struct kernel_element){.key = s->owner,
+					    .key_len = ELEMENT_HOST_KEY,
+					    .timeout_ms = s->owner_ms};
+		if (s->force[OBJECT_OWNER])
+			put_del(fw, step, OBJECT_OWNER, s->owner_after, &e);
+		put_add(fw, step, OBJECT_OWNER, s->owner_after, &e, false);
+	}
 	if (!s->has_rev)
 		return;
 	e = (struct kernel_element){.key = s->rev_after,
 				    .key_len = ELEMENT_HOST_KEY,
 				    .data = s->port,
 				    .data_len = ELEMENT_PORT,
-				    .timeout_ms = s->timeout_ms};
+				    .timeout_ms = s->rev_ms};
 	put_add(fw, step, OBJECT_REV, "rev", &e, keeps(fw, s, OBJECT_REV));
 }
 
@@ -387,7 +459,7 @@ static void build_held(struct firewall *fw, size_t step)
 	     in_place = was && fw->in_place && !s->force[OBJECT_HELD];
 
 	s->use_before = *use;
-	if (s->pinhole)
+	if (s->pinhole || s->rearm)
 		return;
 	use->leases = others + (s->n_after ? 1 : 0);
 	if (!use->leases) {
@@ -459,7 +531,7 @@ static void note_error(void *arg, size_t index, int err)
 	unsigned int object = MESSAGE_OBJECT(m);
 	enum act act = MESSAGE_ACT(m);
 	/* Of an element that we may put back as it should be: a lease's own one. */
-	bool ours = object == OBJECT_HELD || s->renews[object];
+	bool ours = object == OBJECT_HELD || object == OBJECT_OWNER || s->renews[object];
 	size_t step = MESSAGE_STEP(m) - b->first;
 
 	b->progress = true;

@@ -15,7 +15,7 @@
 #define TLV_HEAD 2
 #define BODY_FIXED (5 + 8) /* up to created_ms */
 #define BODY_MAX                                                                         \
-	(BODY_FIXED + 8 * LEASE_BY_END + PCP_NONCE_LEN + 2 + LEASE_DESCRIPTION_MAX)
+	(BODY_FIXED + 8 * LEASE_BY_END + PCP_NONCE_LEN + 2 + 4 + LEASE_DESCRIPTION_MAX)
 
 /* With everything in it there is still room for a short comment and its NUL. */
 static_assert(BODY_MAX + 2 * TLV_HEAD + 16 <= ELEMENT_USERDATA_MAX,
@@ -206,6 +206,14 @@ void element_rev_key(const struct lease *l, uint8_t key[ELEMENT_HOST_KEY])
 	put_proto_port(key + 4, l->protocol, l->int_port);
 }
 
+void element_owner_key(const struct lease *l, uint8_t key[ELEMENT_HOST_KEY])
+{
+	struct in_addr host = addr_to_v4(&l->internal);
+
+	element_held_key(l, key);
+	memcpy(key + ELEMENT_PORT_KEY, &host, sizeof(host));
+}
+
 void element_held_key(const struct lease *l, uint8_t key[ELEMENT_PORT_KEY])
 {
 	put_proto_port(key, l->protocol, l->ext_port);
@@ -328,6 +336,8 @@ static void write_body(struct wire_out *w, const struct lease *l, uint8_t flags)
 		wire_put(w, l->nonce, sizeof(l->nonce));
 	if (flags & ELEMENT_NUMBER)
 		wire_put_u16(w, l->number);
+	if (flags & ELEMENT_IDLE)
+		wire_put_u32(w, l->idle_s);
 	if (flags & ELEMENT_DESCRIPTION)
 		wire_put(w, l->description,
 			 strnlen(l->description, LEASE_DESCRIPTION_MAX));
@@ -347,6 +357,7 @@ size_t element_userdata(const struct lease *l, uint8_t buf[ELEMENT_USERDATA_MAX]
 				  (l->has_nonce ? ELEMENT_NONCE : 0) |
 				  (l->n_filters ? ELEMENT_FILTERED : 0) |
 				  (l->number ? ELEMENT_NUMBER : 0) |
+				  (l->idle_s ? ELEMENT_IDLE : 0) |
 				  (clock_is_kernels(l) ? ELEMENT_CLOCK : 0));
 	struct wire_out out = wire_to(buf, ELEMENT_USERDATA_MAX);
 	char comment[ELEMENT_COMMENT_MAX + 1];
@@ -452,8 +463,8 @@ static int read_body(struct lease *l, const struct tlvs *t)
 	l->claims = wire_u8(&w);
 	l->until_gone = wire_u8(&w);
 	l->created_ms = get_u64(&w);
-	if (w.bad || (flags & ~ELEMENT_FLAGS) || l->origin >= LEASE_BY_END ||
-	    !l->claims || l->claims >> LEASE_BY_END || (l->until_gone & ~l->claims))
+	if (w.bad || l->origin >= LEASE_BY_END || !l->claims ||
+	    l->claims >> LEASE_BY_END || (l->until_gone & ~l->claims))
 		return -EBADMSG;
 	if ((flags & ELEMENT_CLOCK) && (!one_claim(l->claims) || l->until_gone))
 		return -EBADMSG;
@@ -482,6 +493,11 @@ static int read_body(struct lease *l, const struct tlvs *t)
 	if (flags & ELEMENT_NUMBER)
 		l->number = wire_u16(&w);
 	if (!(flags & ELEMENT_NUMBER) == (l->number != 0))
+		return -EBADMSG;
+	if (flags & ELEMENT_IDLE)
+		l->idle_s = wire_u32(&w);
+	if (!(flags & ELEMENT_IDLE) == (l->idle_s != 0) ||
+	    (l->idle_s && (!(l->claims & LEASE_IDLE_CLAIMS) || lease_is_pinhole(l))))
 		return -EBADMSG;
 	if (flags & ELEMENT_DESCRIPTION)
 		return read_description(l, &w);

@@ -9,6 +9,7 @@
  *	u8 version, u8 flags, u8 origin, u8 claims, u8 until_gone, u64 created_ms,
  *	u64 until_ms of each claim in order of bits (not with ELEMENT_CLOCK),
  *	12 bytes nonce (with ELEMENT_NONCE), u16 number (with ELEMENT_NUMBER),
+ *	u32 idle_s (with ELEMENT_IDLE),
  *	the description (with ELEMENT_DESCRIPTION, else it is in the comment as it was sent)
  *
  * A lease with filters has one element for each, all with the same userdata, in which
@@ -35,7 +36,8 @@ enum element_flag {
 	ELEMENT_DESCRIPTION = 16,
 	ELEMENT_FILTERED = 32,
 	ELEMENT_NUMBER = 64, /* of a pinhole */
-	ELEMENT_FLAGS = 127,
+	ELEMENT_IDLE = 128,  /* some claim lasts while its host sends */
+	ELEMENT_FLAGS = 255,
 };
 
 /* A lease is in exactly one of these maps. */
@@ -86,6 +88,8 @@ int element_key(const struct lease *l, struct element_key *key);
 void element_dest(const struct lease *l, uint8_t dest[ELEMENT_DEST]);
 /* Of `rev`: the inside host and port, which leaves from the lease's external port. */
 void element_rev_key(const struct lease *l, uint8_t key[ELEMENT_HOST_KEY]);
+/* Of the sets of owners: who has to send that the lease lasts. */
+void element_owner_key(const struct lease *l, uint8_t key[ELEMENT_HOST_KEY]);
 /* Of `held`. */
 void element_held_key(const struct lease *l, uint8_t key[ELEMENT_PORT_KEY]);
 

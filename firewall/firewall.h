@@ -105,7 +105,8 @@ bool firewall_has_destroy(const struct firewall *fw);
 /*
  * Puts the table there, or brings one that is there to this version: sets are kept with
  * their elements and times, chains are filled anew, all in one transaction. -EEXIST: the
- * lease maps of that table have another form and hold something, nothing was changed.
+ * lease maps of that table have another form and hold something, nothing was changed. Leases
+ * that last while their host sends have to be staged again afterwards.
  */
 int firewall_install(struct firewall *fw, const struct firewall_config *config);
 /* What firewall_mend() put back. */
@@ -210,6 +211,10 @@ int firewall_claimed(struct firewall *fw, uint8_t protocol, uint16_t port,
  * how long it stays theirs if they send no more; left_ms may be NULL. */
 int firewall_claims(struct firewall *fw, uint8_t protocol, uint16_t port,
 		    struct in_addr internal, uint64_t *left_ms);
+
+/* For how many milliseconds a lease with idle_s would last yet if its host sent no more; 0:
+ * it has been silent for that long. */
+int firewall_active(struct firewall *fw, const struct lease *l, uint64_t *left_ms);
 
 /* How many packets have come in through a pinhole, its renewals included. -ENOENT: it is not
  * there; -EAFNOSUPPORT: no pinhole. One question to the kernel for each of its elements. */

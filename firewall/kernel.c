@@ -447,6 +447,23 @@ int firewall_claims(struct firewall *fw, uint8_t protocol, uint16_t port,
 	return err ? err : mine.there;
 }
 
+int firewall_active(struct firewall *fw, const struct lease *l, uint64_t *left_ms)
+{
+	uint64_t whole_ms = learn_active_ms(fw), idle_ms = l->idle_s * 1000ULL;
+	uint8_t key[ELEMENT_HOST_KEY];
+	const char *set = LEARN_ACTIVE;
+	struct there there;
+	int err;
+
+	if (lease_idles(l))
+		set = learn_owners(fw, l->idle_s, &whole_ms);
+	element_owner_key(l, key);
+	err = element_there(fw, set, key, ELEMENT_HOST_KEY, &there);
+	*left_ms = err ? 0 : there.left_ms + idle_ms;
+	*left_ms = there.there && *left_ms > whole_ms ? *left_ms - whole_ms : 0;
+	return err;
+}
+
 int firewall_free(struct firewall *fw, uint8_t protocol, uint16_t port)
 {
 	uint8_t key[ELEMENT_HOST_KEY];

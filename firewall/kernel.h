@@ -156,6 +156,8 @@ int guard_put(struct firewall *fw, const struct firewall_config *config);
 void reserved_put(struct firewall *fw, const struct firewall_config *config);
 /* Of `quiet`. */
 void learn_put(struct firewall *fw, const struct firewall_config *config);
+/* Of the sets of owners, which are there: the leases are staged again. */
+void learn_flush(struct firewall *fw);
 /* The set of owners of leases with that idle time, and the time that its elements have. */
 const char *learn_owners(const struct firewall *fw, uint32_t idle_s,
 			 uint64_t *timeout_ms);

@@ -20,6 +20,9 @@
  * and what was passed over is told at its next packet. */
 #define LOG_BURST 400
 #define LOG_RATE 200
+/* A pair is looked at anew so often, by which its claim is kept alive too: that lasts for two
+ * minutes. */
+#define SEEN_MAX_S 60
 
 static const char *const owners[FIREWALL_IDLES] = {
 	"owner", "owner1", "owner2", "owner3", "owner4", "owner5", "owner6", "owner7"};
@@ -44,6 +47,14 @@ uint64_t learn_active_ms(const struct firewall *fw)
 	const struct firewall_learn *l = fw->config.learn;
 
 	return l && l->n_idles ? l->idle_s[l->n_idles - 1] * 1000ULL : 1000;
+}
+
+void learn_flush(struct firewall *fw)
+{
+	for (size_t i = 0; i < FIREWALL_IDLES; i++)
+		flush_message(&fw->batch, fw->table, owners[i]);
+	flush_message(&fw->batch, fw->table, LEARN_ACTIVE);
+	flush_message(&fw->batch, fw->table, "seen");
 }
 
 int firewall_forget_seen(struct firewall *fw)
@@ -94,7 +105,8 @@ static void put_owner(struct expr *e, bool answers)
 		expr_ct_saddr(e, 2);
 }
 
-/* All three or none: a lease that is over is not made again by a packet. */
+/* All three or none: a lease that is over is not made again by a packet, so it is looked for
+ * first. The value of an element that is there stays, whatever the rule says. */
 static void touch(struct rules *r, const char *set, uint32_t idle_s, bool answers)
 {
 	uint64_t owner_ms = idle_s * 1000ULL, lease_ms = owner_ms + FIREWALL_OWNER_MS;
@@ -103,7 +115,12 @@ static void touch(struct rules *r, const char *set, uint32_t idle_s, bool answer
 	expr_nfproto_ipv4(e, true);
 	put_owner(e, answers);
 	expr_in_set(e, set, 0);
-	expr_map_to(e, "leases", 0, 4);
+	expr_map_to(e, "leases", 0, 8);
+	if (answers)
+		expr_ct_reply_saddr(e, 4);
+	else
+		expr_ct_saddr(e, 4);
+	expr_port(e, EXPR_SPORT, 5);
 	expr_map_update(e, "leases", 0, 4, lease_ms);
 	expr_set_put_for(e, EXPR_UPDATE, "held", 0, lease_ms);
 	expr_set_put_for(e, EXPR_UPDATE, set, 0, owner_ms);
@@ -215,7 +232,7 @@ static void fill_learn(struct rules *r, const struct firewall_learn *l)
 	rules_end(r);
 }
 
-/* The pair of port and remote, which is told of once in the window. */
+/* The pair of port and remote. */
 static void put_pair(struct expr *e)
 {
 	expr_ct_saddr(e, 0);
@@ -224,33 +241,27 @@ static void put_pair(struct expr *e)
 	expr_daddr(e, 3);
 }
 
+static void put_seen(struct expr *e, const struct firewall_learn *l)
+{
+	put_pair(e);
+	expr_set_put_for(e, EXPR_ADD, "seen", 0,
+			 (l->window_s < SEEN_MAX_S ? l->window_s : SEEN_MAX_S) * 1000ULL);
+}
+
+/* What is not told of is remembered all the same, which spares its next packets the way. */
+static void pass_over(struct rules *r, const struct firewall_learn *l)
+{
+	put_seen(&r->e, l);
+	expr_return(&r->e);
+	rules_end(r);
+}
+
 static void fill_log(struct rules *r, const struct firewall_learn *l)
 {
 	struct expr *e = rules_begin(r, "out");
 
 	expr_nfproto_ipv4(e, true);
-	rules_proto_port(e, EXPR_DPORT);
-	expr_in_set(e, "quiet", 0);
-	expr_return(e);
-	rules_end(r);
-
-	e = rules_begin(r, "out");
-	expr_nfproto_ipv4(e, true);
 	expr_sport_below(e, 1024);
-	expr_return(e);
-	rules_end(r);
-
-	e = rules_begin(r, "out");
-	expr_nfproto_ipv4(e, true);
-	rules_proto_port(e, EXPR_SPORT);
-	expr_in_set(e, "reserved", 0);
-	expr_return(e);
-	rules_end(r);
-
-	e = rules_begin(r, "out");
-	expr_nfproto_ipv4(e, true);
-	expr_ct_saddr(e, 0);
-	expr_not_in_set(e, "learn4", 0);
 	expr_return(e);
 	rules_end(r);
 
@@ -261,11 +272,28 @@ static void fill_log(struct rules *r, const struct firewall_learn *l)
 	expr_return(e);
 	rules_end(r);
 
+	e = rules_begin(r, "out");
+	expr_nfproto_ipv4(e, true);
+	rules_proto_port(e, EXPR_DPORT);
+	expr_in_set(e, "quiet", 0);
+	pass_over(r, l);
+
+	e = rules_begin(r, "out");
+	expr_nfproto_ipv4(e, true);
+	rules_proto_port(e, EXPR_SPORT);
+	expr_in_set(e, "reserved", 0);
+	pass_over(r, l);
+
+	e = rules_begin(r, "out");
+	expr_nfproto_ipv4(e, true);
+	expr_ct_saddr(e, 0);
+	expr_not_in_set(e, "learn4", 0);
+	pass_over(r, l);
+
 	/* One rule: where the set is full, it ends before the packet is told of. */
 	e = rules_begin(r, "out");
 	expr_nfproto_ipv4(e, true);
-	put_pair(e);
-	expr_set_put_for(e, EXPR_ADD, "seen", 0, l->window_s * 1000ULL);
+	put_seen(e, l);
 	expr_log_group(e, FIREWALL_COUNT_GROUP, FIREWALL_LOG_BYTES);
 	rules_end(r);
 }

@@ -628,6 +628,8 @@ static int install(struct firewall *fw, const struct inventory *inv, bool keep)
 	put_epoch(fw);
 	reserved_put(fw, config);
 	learn_put(fw, config);
+	if (keep)
+		learn_flush(fw);
 	forwards_put(fw, config);
 	if (!err)
 		err = router_put(fw);

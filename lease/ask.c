@@ -104,11 +104,9 @@ static int map_static(const struct ask *a, const struct lease *l)
  */
 static enum lease_reason map_move(const struct ask *a, struct lease *l)
 {
-	unsigned int heuristic = 1U << LEASE_BY_TRIGGER | 1U << LEASE_BY_OPEN_NAT;
-
-	if (l->claims & ~(heuristic | 1U << a->req->by))
+	if (l->claims & ~(LEASE_IDLE_CLAIMS | 1U << a->req->by))
 		return LEASE_TAKEN;
-	claim_drop(l, heuristic);
+	claim_drop(l, LEASE_IDLE_CLAIMS);
 	l->int_port = a->req->int_port;
 	l->twin = !ask_ring(a);
 	return policy_int_port(a->r->policy, a->req->by, l->protocol, l->int_port,
@@ -440,8 +438,10 @@ int registry_ask(struct registry *r, int lan, const struct lease_request *req,
 			.who = who,
 			.reply = reply,
 			.out = out};
-	/* The rest of a list is paid for with its beginning. */
-	bool free = a.privileged || (req->op == LEASE_OP_GET_NEXT && req->index);
+	/* The rest of a list is paid for with its beginning; unasked for comes what the kernel
+	 * tells, at its own pace. */
+	bool free = a.privileged || (req->op == LEASE_OP_GET_NEXT && req->index) ||
+		    1U << req->by & LEASE_IDLE_CLAIMS;
 	enum lease_reason reason;
 	uint32_t asker;
 	int err;

@@ -145,6 +145,8 @@ static void book_enter(struct registry *r, uint32_t id)
 	r->table.count++;
 	if (counts(&n->lease))
 		h->leases++;
+	if (n->lease.origin == LEASE_BY_OPEN_NAT)
+		h->open_nat++;
 	h->restricted += filters_elements(&n->lease);
 	r->restricted += filters_elements(&n->lease);
 	if (lease_is_pinhole(&n->lease))
@@ -164,6 +166,8 @@ static void book_leave(struct registry *r, uint32_t id)
 	r->table.count--;
 	if (counts(&n->lease))
 		h->leases--;
+	if (n->lease.origin == LEASE_BY_OPEN_NAT)
+		h->open_nat--;
 	h->restricted -= filters_elements(&n->lease);
 	r->restricted -= filters_elements(&n->lease);
 	if (lease_is_pinhole(&n->lease))

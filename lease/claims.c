@@ -59,6 +59,8 @@ void claim_put(struct lease *l, const struct lease_policy *p,
 	l->until_ms[req->by] = seconds == CLAIM_FOREVER ? LEASE_NO_DEADLINE
 							: now_ms + seconds * 1000ULL;
 	l->until_gone = (uint8_t)(l->until_gone & ~bit);
+	if (bit & LEASE_IDLE_CLAIMS && l->idle_s < seconds)
+		l->idle_s = seconds;
 	if (req->flags & LEASE_UNTIL_GONE) {
 		l->until_gone = (uint8_t)(l->until_gone | bit);
 		l->gone_ms = now_ms + claim_silence(p);
@@ -81,6 +83,8 @@ void claim_drop(struct lease *l, unsigned int bits)
 			l->until_ms[by] = 0;
 	l->claims = (uint8_t)(l->claims & ~bits);
 	l->until_gone = (uint8_t)(l->until_gone & ~bits);
+	if (!(l->claims & LEASE_IDLE_CLAIMS))
+		l->idle_s = 0;
 	if (bits >> LEASE_BY_UPNP & 1)
 		l->number = 0;
 	if (bits >> LEASE_BY_PCP & 1) {

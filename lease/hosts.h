@@ -22,6 +22,7 @@ struct host {
 	uint32_t idle_next;
 	uint32_t refs;       /* leases, also gone ones, and released ports */
 	uint32_t leases;     /* those that count for the quota */
+	uint32_t open_nat;   /* leases that it did not ask for */
 	uint32_t restricted; /* elements of those that are not for everybody */
 	uint32_t released;   /* ports that are held back for it */
 	uint32_t first;      /* id of its first lease */

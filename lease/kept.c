@@ -20,13 +20,14 @@ void kept_from_lease(const struct lease *l, bool gone, struct store_lease *out)
 		.origin = l->origin,
 		.remote_port = l->remote_port,
 	};
-	if (gone)
+	/* A reboot ends what lasts while its host sends. */
+	if (gone || !(l->claims & ~LEASE_IDLE_CLAIMS))
 		return;
 	out->number = l->number;
-	out->claims = l->claims;
+	out->claims = (uint8_t)(l->claims & ~LEASE_IDLE_CLAIMS);
 	out->until_gone = l->until_gone & l->claims;
 	for (unsigned int by = 0; by < LEASE_BY_END; by++)
-		if (l->claims >> by & 1)
+		if (out->claims >> by & 1)
 			out->until_ms[by] = l->until_ms[by];
 	if (l->has_nonce)
 		memcpy(out->nonce, l->nonce, sizeof(out->nonce));

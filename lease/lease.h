@@ -15,6 +15,9 @@
 
 #define LEASE_NO_DEADLINE UINT64_MAX
 
+/* Nobody asked for these: they last while their host sends. */
+#define LEASE_IDLE_CLAIMS (1U << LEASE_BY_TRIGGER | 1U << LEASE_BY_OPEN_NAT)
+
 /* How long the kernel keeps an element past the time that was granted. */
 #define LEASE_KERNEL_GRACE_MS 200
 /* The kernel timeout of leases without a clock; re-armed at half of it. Of those that last
@@ -49,6 +52,9 @@ struct lease {
 	uint8_t nonce[PCP_NONCE_LEN];
 	char description[RECORD_DESCRIPTION]; /* as sent; escape it where it is shown */
 
+	/* Claims that last while their host sends end after so much silence, the longest of them;
+	 * 0: it has none. */
+	uint32_t idle_s;
 	uint64_t created_ms; /* modulo 2^64: perhaps before the boot, so before zero */
 	uint64_t until_ms
 		[LEASE_BY_END]; /* of each claim; LEASE_NO_DEADLINE for static ones */
@@ -86,6 +92,12 @@ const char *lease_end_name(enum lease_end end);
 static inline bool lease_is_pinhole(const struct lease *l)
 {
 	return !IN6_IS_ADDR_V4MAPPED(&l->internal);
+}
+
+/* Does it last while its host sends, and no longer? */
+static inline bool lease_idles(const struct lease *l)
+{
+	return l->idle_s && !(l->claims & ~LEASE_IDLE_CLAIMS);
 }
 
 /* Can only some come in, by its key? */

@@ -144,6 +144,18 @@ uint32_t policy_quota(const struct lease_policy *p, const struct in6_addr *inter
 	return rule && rule->has_leases ? rule->leases : p->per_host;
 }
 
+bool policy_unasked(const struct lease_policy *p, const struct in6_addr *internal)
+{
+	const struct lease_access *rule = policy_access(p, internal);
+
+	if (rule && rule->open_nat != ACCESS_OPEN_NAT_AS_LAN)
+		return rule->open_nat == ACCESS_OPEN_NAT_ON;
+	for (size_t i = 0; i < LEASE_LANS_MAX; i++)
+		if (policy_lan_has(&p->lan[i], internal))
+			return p->lan[i].open_nat;
+	return false;
+}
+
 static enum lease_reason policy_in_use(const struct lease_policy *p, uint8_t protocol,
 				       uint16_t port, const struct in6_addr *internal)
 {
@@ -169,6 +181,8 @@ enum lease_reason policy_int_port(const struct lease_policy *p, enum lease_by by
 	case LEASE_BY_TRIGGER: /* its rule is the admin's */
 		return LEASE_OK;
 	case LEASE_BY_OPEN_NAT: /* nobody asked: a reserved port may have been moved */
+		if (!policy_unasked(p, internal))
+			return LEASE_ACCESS;
 		if (portset_has(policy_reserved(p, protocol), port))
 			return LEASE_RESERVED;
 		break;

@@ -39,6 +39,8 @@ enum lease_reason policy_pinhole(const struct lease_policy *p, enum lease_by by,
 				 const struct in6_addr *internal);
 /* How many leases that host may have. */
 uint32_t policy_quota(const struct lease_policy *p, const struct in6_addr *internal);
+/* May ports open to that host that it did not ask for? */
+bool policy_unasked(const struct lease_policy *p, const struct in6_addr *internal);
 /* The rule of that host, or NULL. */
 const struct lease_access *policy_access(const struct lease_policy *p,
 					 const struct in6_addr *internal);

@@ -89,14 +89,55 @@ static unsigned int due_gone(const struct registry *r, struct lease *l)
 	return 0;
 }
 
+/* Claims that last while the host sends last as long as it has sent. */
+static void hear_active(const struct registry *r, struct lease *l, unsigned int claims)
+{
+	const struct lease_policy *p = r->policy;
+	uint64_t left;
+
+	claims &= l->claims & LEASE_IDLE_CLAIMS;
+	if (!claims || !p->active)
+		return;
+	left = p->active(p->in_use_arg, l);
+	for (unsigned int by = 0; left && by < LEASE_BY_END; by++)
+		if (claims >> by & 1)
+			l->until_ms[by] = r->now_ms + left;
+}
+
+static void listen_one(struct registry *r, uint32_t id)
+{
+	struct lease *l = &table_node(&r->table, id)->lease;
+
+	if (!l->idle_s || table_node(&r->table, id)->gone || book_pending(r, id))
+		return;
+	hear_active(r, l, LEASE_IDLE_CLAIMS);
+	claim_settle(l, r->now_ms);
+	book_schedule(r, id, 0);
+}
+
+void registry_listen(struct registry *r, uint64_t now_ms)
+{
+	if (now_ms > r->now_ms)
+		r->now_ms = now_ms;
+	for (size_t port = 1; port < TABLE_PORTS; port++)
+		for (unsigned int p = 0; p < 2; p++) {
+			uint32_t id = r->table.port[p][port];
+
+			for (; id; id = table_node(&r->table, id)->port_next)
+				listen_one(r, id);
+		}
+}
+
 /* Does what is due of one lease. */
 static void registry_due_one(struct registry *r, uint32_t id, uint32_t who,
 			     struct lease_changes *out)
 {
 	struct lease_node *n = table_node(&r->table, id);
 	struct lease l = n->lease;
-	unsigned int over = claim_expired(&l, r->now_ms), gone = due_gone(r, &l);
+	unsigned int over, gone = due_gone(r, &l);
 
+	hear_active(r, &l, claim_expired(&l, r->now_ms));
+	over = claim_expired(&l, r->now_ms);
 	if ((over | gone) == l.claims) {
 		book_end(r, id, over == l.claims ? LEASE_END_EXPIRED : LEASE_END_GONE,
 			 who, out);
@@ -105,8 +146,7 @@ static void registry_due_one(struct registry *r, uint32_t id, uint32_t who,
 	claim_drop(&l, over | gone);
 	claim_settle(&l, r->now_ms);
 	if (l.claims == n->lease.claims && l.kernel_ms == n->lease.kernel_ms) {
-		n->lease.look_ms = l.look_ms; /* nothing that the kernel should know */
-		n->lease.gone_ms = l.gone_ms;
+		n->lease = l; /* nothing that the kernel should know */
 		book_schedule(r, id, 0);
 		return;
 	}
@@ -280,6 +320,9 @@ static enum lease_reason judge_one(const struct registry *r, const struct lease_
 	    n->lease.origin == LEASE_BY_STATIC)
 		return reason;
 	if (hosts_at(&r->hosts, n->host)->leases > policy_quota(p, &n->lease.internal))
+		return LEASE_QUOTA_HOST;
+	if (n->lease.origin == LEASE_BY_OPEN_NAT && lease_idles(&n->lease) &&
+	    hosts_at(&r->hosts, n->host)->open_nat > p->open_nat_per_host)
 		return LEASE_QUOTA_HOST;
 	return r->table.count > p->max_leases ? LEASE_QUOTA_TABLE : LEASE_OK;
 }

@@ -24,14 +24,16 @@ struct lease_lan {
 	struct prefix nets[LEASE_LAN_NETS]; /* its networks; a client must lie in one */
 	size_t n_own;
 	struct in6_addr own[LEASE_LAN_NETS]; /* the router's own addresses there */
+	bool open_nat; /* ports may open to its hosts that they did not ask for */
 	size_t n_third;
 	struct prefix
 		third[LEASE_LAN_NETS]; /* hosts that may ask for others of this LAN */
 };
 
 struct lease_policy {
-	uint32_t max_leases; /* 1-131072 */
-	uint32_t per_host;   /* 1-65535 */
+	uint32_t max_leases;        /* 1-131072 */
+	uint32_t per_host;          /* 1-65535 */
+	uint32_t open_nat_per_host; /* of those, without being asked for */
 	uint32_t
 		requests_per_second; /* per host, all protocols together; burst twice that */
 	uint32_t pcp_min_s;          /* RFC 6887 section 15 */
@@ -65,7 +67,10 @@ struct lease_policy {
 	/* When was that inside host last heard of on its LAN? 0: not as far as is known. It is
 	 * asked to answer, so that a later call knows more. NULL: just now. */
 	uint64_t (*heard)(void *arg, const struct in6_addr *internal, uint64_t now_ms);
-	void *in_use_arg; /* of all four */
+	/* For how many milliseconds would the lease last yet if its host sent no more? Of one
+	 * with idle_s. 0: it has been silent for too long. NULL: as it was known last. */
+	uint64_t (*active)(void *arg, const struct lease *l);
+	void *in_use_arg; /* of all of them */
 	uint64_t
 		silence_ms; /* after so much of it a host has left; 0: LEASE_SILENCE_MS */
 	/* The seed of port choice and hash tables; random, so that both are hard to guess. */
@@ -112,6 +117,9 @@ uint64_t registry_next(const struct registry *r);
  * must be confirmed like others (a revert re-tries them a second later). */
 size_t registry_due(struct registry *r, uint64_t now_ms, size_t max,
 		    struct lease_changes *out);
+
+/* Takes in how long all leases last that last while their host sends; no steps. */
+void registry_listen(struct registry *r, uint64_t now_ms);
 
 /* A lease that was found in the kernel at start. LEASE_OK, or why the present policy does not
  * allow it: then it is not in the book and the caller removes it. Quota, rate and claims by

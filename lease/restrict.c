@@ -20,6 +20,9 @@ enum lease_reason restrict_quota(const struct registry *r, uint32_t host,
 	if (l->origin != LEASE_BY_ADMIN && l->origin != LEASE_BY_STATIC) {
 		if (h->leases >= policy_quota(r->policy, &l->internal))
 			return LEASE_QUOTA_HOST;
+		if (l->origin == LEASE_BY_OPEN_NAT &&
+		    h->open_nat >= r->policy->open_nat_per_host)
+			return LEASE_QUOTA_HOST;
 		if (r->table.count >= r->policy->max_leases ||
 		    (lease_is_pinhole(l) &&
 		     r->pinholes >= (r->policy->max_leases + 1) / 2))

@@ -308,7 +308,7 @@ void table_ring_unlink(struct lease_table *t, uint32_t id)
 
 bool table_hides(const struct lease *l)
 {
-	return (l->claims & ~(1U << LEASE_BY_TRIGGER | 1U << LEASE_BY_OPEN_NAT)) == 0;
+	return (l->claims & ~LEASE_IDLE_CLAIMS) == 0;
 }
 
 /* UPnP's lists of port mappings have no place for an IPv6 address. */

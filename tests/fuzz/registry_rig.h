@@ -116,7 +116,7 @@ static inline struct in6_addr read_prefix(uint8_t bits, bool v6, uint8_t *len)
 
 static inline struct lease_lan lan_of(bool third_party)
 {
-	struct lease_lan lan = {.used = true, .n_nets = 4, .n_own = 1};
+	struct lease_lan lan = {.used = true, .open_nat = true, .n_nets = 4, .n_own = 1};
 
 	lan.nets[0] = (struct prefix){host(0), 120};
 	lan.nets[1] = (struct prefix){host6(0), 64};
@@ -137,6 +137,7 @@ static inline void set_policy(struct lease_policy *policy, uint8_t bits)
 	memset(policy, 0, sizeof(*policy));
 	policy->max_leases = bits & FEW_LEASES ? 10 : 131072;
 	policy->per_host = PER_HOST;
+	policy->open_nat_per_host = PER_HOST;
 	policy->requests_per_second = bits & SLOW_HOSTS ? 4 : 1000000;
 	policy->pcp_min_s = 120;
 	policy->pcp_max_s = 86400;

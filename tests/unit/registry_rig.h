@@ -55,6 +55,7 @@ static inline int rig_up(void **state)
 	g->policy = (struct lease_policy){
 		.max_leases = 131072,
 		.per_host = 64,
+		.open_nat_per_host = 16,
 		.requests_per_second = 1000000,
 		.pcp_min_s = 120,
 		.pcp_max_s = 86400,
@@ -62,7 +63,8 @@ static inline int rig_up(void **state)
 		.in_use_arg = g,
 		.seed = 42,
 	};
-	g->policy.lan[0] = (struct lease_lan){.used = true, .n_nets = 3, .n_own = 2};
+	g->policy.lan[0] = (struct lease_lan){
+		.used = true, .open_nat = true, .n_nets = 3, .n_own = 2};
 	g->policy.lan[0].nets[0] = (struct prefix){host(1), 120};
 	g->policy.lan[0].nets[1] = (struct prefix){host6(1), 64};
 	addr_parse("fd00:1::1", &g->policy.lan[0].nets[2].addr);

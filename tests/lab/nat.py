@@ -134,6 +134,7 @@ def natdiscovery(host, *options):
 # Nintendo's NAT check
 
 NNCS_PORTS = 10025, 10125
+NNCS_WAY_S = 0.02  # there and back: nobody lives much nearer to it
 NNCS = struct.Struct("!III4s")  # message type, external port and address, server's own address
 
 
@@ -165,6 +166,7 @@ class Nncs(threading.Thread):
             for s in ready:
                 data, peer = s.recvfrom(64)
                 if len(data) == NNCS.size:
+                    time.sleep(NNCS_WAY_S)
                     self._answer(s.getsockname(), NNCS.unpack(data)[0], peer)
 
     def _answer(self, at, kind, peer):
@@ -193,19 +195,20 @@ def _nncs_ask(sock, kind, addr, port, timeout):
 
 def nncs_grade(sock, patience=0.3, first_patience=2):
     """What a Switch shows: A: endpoint-independent mapping, and filtering at most by address; B:
-    by address and port; C: mapping differs, by a step; D: without one; F: no UDP. Filtering is
-    asked when one address and port has been contacted, mapping where none of the answers to
-    that came from: a router without a filter remembers those."""
+    by address and port; C: mapping differs, by a step; D: without one; F: no UDP; and the
+    filtering. That is asked when one address and port has been contacted; mapping where none of
+    the answers to that came from: a router without a filter remembers those."""
     first = _nncs_ask(sock, 1, net.REMOTE1, NNCS_PORTS[0], first_patience)
     if first is None:
-        return "F"
+        return "F", None
     other_address = _nncs_ask(sock, 2, net.REMOTE1, NNCS_PORTS[0], patience)
     other_port = _nncs_ask(sock, 3, net.REMOTE1, NNCS_PORTS[0], patience)
     ports = [first, _nncs_ask(sock, 4, net.REMOTE1, NNCS_PORTS[0], 2),
              _nncs_ask(sock, 5, net.REMOTE2, NNCS_PORTS[0], 2)]
     if None in ports:
-        return "F"
+        return "F", None
+    filtering = "EIF" if other_address else "ADF" if other_port else "APDF"
     steps = {b - a for a, b in zip(ports, ports[1:])}
     if steps == {0}:
-        return "B" if other_address is None and other_port is None else "A"
-    return "C" if len(steps) == 1 and abs(steps.pop()) < 16 else "D"
+        return "B" if filtering == "APDF" else "A", filtering
+    return "C" if len(steps) == 1 and abs(steps.pop()) < 16 else "D", filtering

@@ -45,6 +45,39 @@ def test_two_consoles_meet_by_their_external_ports(lab, bridge, console, console
         assert two.recvfrom(64) == (b"yes", (net.WAN, x))
 
 
+def opened(lab, host, port):
+    """A socket whose port is open because it has spoken to two remotes (issue 6), and its port
+    outside, as they have told it."""
+    sock = host.udp(port)
+    seen = {net.source_seen(sock, lab.inet, remote)[1] for remote in (net.REMOTE1, net.REMOTE2)}
+    outside = seen.pop()
+    assert not seen
+    net.wait_for(lambda: net.arrives(lab.inet, sock, outside, timeout=0.05), 2, "the opening")
+    return sock, outside
+
+
+def test_two_consoles_meet_that_asked_for_nothing(lab, gw, bridge, port):
+    """opennat 3, row 10: with the same source port, each at the external address and port that
+    the other has learnt; also when both send at once. And a host that has nothing open."""
+    for at_once in (False, True):
+        p = port()
+        one, x = opened(lab, lab.console, p)
+        two, y = opened(lab, lab.console2, p)
+        with one, two, lab.pc.udp() as other:
+            assert x != y
+            one.sendto(b"to two", (net.WAN, y))
+            if at_once:
+                two.sendto(b"to one", (net.WAN, x))
+            assert two.recvfrom(64) == (b"to two", (net.WAN, x))
+            if not at_once:
+                two.sendto(b"to one", (net.WAN, x))
+            assert one.recvfrom(64) == (b"to one", (net.WAN, y))
+            other.sendto(b"hello", (net.WAN, y))
+            data, peer = two.recvfrom(64)
+            two.sendto(data, peer)
+            assert other.recvfrom(64) == (b"hello", (net.WAN, y))
+
+
 def test_a_host_without_a_lease_is_answered(lab, bridge, console, port):
     p = port()
     console.get(pcp.UDP, p)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What games and consoles find when they test the NAT (RFC 4787 REQ-1, REQ-8; issue 6): hosts
-that ask for nothing have endpoint-independent mapping, two or three of them with the same source
-port, in every start order, whatever masquerade rule the admin has. By packets."""
+that ask for nothing have endpoint-independent mapping and filtering, one or three of them with
+the same source port, in every start order, whatever masquerade rule the admin has. By packets."""
 import contextlib
 import itertools
+import socket
+import time
 
 import pytest
 
@@ -11,6 +13,12 @@ import gateway
 import nat
 import net
 
+# Nothing ends while a test runs, and the quota is for those who test quotas.
+CONFIG = gateway.CONFIG + """open-nat { per-host = 1000  window = "60s"  idle = "2m" }
+"""
+optimised_only = pytest.mark.skipif(gateway.sanitized(), reason="a figure of the optimised build")
+# Openings stay until the lab goes: what is deleted opens again only when its flows are new.
+pytestmark = pytest.mark.dirty
 FOREIGN = ["masquerade", "masquerade random", "masquerade fully-random"]
 PORTS = [3074, 40000, 50000]  # below, in the second and in the first range of moved flows
 TWO = list(itertools.permutations(["1A", "1B", "2A", "2B"]))
@@ -23,6 +31,7 @@ def network(foreign):
     lab.__enter__()
     lab.gw.nft(net.MASQUERADE.replace("masquerade", foreign))
     nat.more_addresses(lab.inet)
+    lab.given = set()  # ports outside, of all starts
     return lab
 
 
@@ -51,7 +60,7 @@ def early(lab):
 
 @pytest.fixture(scope="module")
 def gw(lab, early):
-    with gateway.Gateway(lab) as g:
+    with gateway.Gateway(lab, CONFIG) as g:
         yield g
     assert not gateway.problems(g.log()), "portreeved logged errors"
 
@@ -67,22 +76,28 @@ def start(lab, remotes, order, port):
     return seen
 
 
-def wrong(lab, order, port):
-    """What is not endpoint-independent after that start, or None."""
-    with nat.Remotes(lab.inet) as remotes:
+def wrong(lab, order, port, patience=1.0, again=True):
+    """What is not endpoint-independent after that start, or None. Where a moved flow met a port
+    that another host has, the start is made once more: masquerade does not look (opennat 8.3),
+    and here hundreds are open."""
+    with nat.Remotes(lab.inet) as remotes, contextlib.ExitStack() as stack:
         seen = start(lab, remotes, order, port)
-        try:
-            for sock, ports in seen.values():
-                ports += [remotes.sees(r, sock) for r in "CAB"]
-            if any(len(set(ports)) > 1 for _, ports in seen.values()):
-                return f"mapping: { {h: ports for h, (_, ports) in seen.items()} }"
-            if len({ports[0] for _, ports in seen.values()}) < len(seen):
-                return "two hosts have one port"
-            if port < 32768 and seen[order[0][0]][1][0] != port:
-                return f"who came first left from {seen[order[0][0]][1][0]}"
-        finally:
-            for sock, _ in seen.values():
-                sock.close()
+        for sock, _ in seen.values():
+            stack.enter_context(sock)
+        moved = [ports[0] for _, ports in seen.values() if ports[0] != port]
+        if again and (lab.given.intersection(moved) or len(set(moved)) < len(moved)):
+            return wrong(lab, order, port + 128, patience, False)
+        lab.given.update(ports[0] for _, ports in seen.values())
+        for host, (sock, ports) in seen.items():
+            if not nat.unsolicited(lab.inet, sock, ports[-1], patience):
+                return f"host {host}: filtering, at {ports}"
+            ports += [remotes.sees(r, sock) for r in "CAB"]
+        if any(len(set(ports)) > 1 for _, ports in seen.values()):
+            return f"mapping: { {h: ports for h, (_, ports) in seen.items()} }"
+        if len({ports[0] for _, ports in seen.values()}) < len(seen):
+            return "two hosts have one port"
+        if port < 32768 and seen[order[0][0]][1][0] != port:
+            return f"who came first left from {seen[order[0][0]][1][0]}"
     return None
 
 
@@ -109,8 +124,50 @@ def test_a_host_that_was_there_before_the_daemon(lab, gw, early):
     """opennat 3, row 5: what the first remote was told stays true, also under `random`"""
     sock, port = early
     with nat.Remotes(lab.inet) as remotes:
-        assert remotes.sees("B", sock) == port
+        assert [remotes.sees(r, sock) for r in "BA"] == [port, port]
+        assert nat.unsolicited(lab.inet, sock, port)
         assert remotes.sees("C", sock) == port
+
+
+def test_one_host(lab, gw):
+    """opennat 3, row 1: cold, again on the same port, and warm from the start; prior-art 2.1"""
+    with lab.console.udp(3200) as s, lab.console.udp(3201) as t:
+        assert nat.behaviour(lab.inet, s, warm=False) == ("EIM", "APDF")
+        assert nat.behaviour(lab.inet, s, warm=False) == ("EIM", "EIF")
+        assert nat.behaviour(lab.inet, t) == ("EIM", "EIF")
+
+
+def test_rfc_5780(lab, gw):
+    """opennat 3, row 1: coturn's client, whose filtering test asks at once, and in this network
+    that is sooner than anything opens: so from a port that has been there"""
+    with nat.Stun(lab):
+        for host in (lab.console, lab.console2):
+            where = "-L", host.addr, "-l", "3205"
+            assert nat.natdiscovery(host, "-m", *where) == ["EIM"]
+            assert nat.natdiscovery(host, "-f", *where) == ["EIF"]
+
+
+def test_nintendos_check_says_a_on_the_first_run(lab, gw):
+    """opennat 7: for two hosts with the same source port; prior-art 2.1"""
+    with nat.Nncs(lab.inet), lab.console.udp(3210) as one, lab.console2.udp(3210) as two:
+        assert [nat.nncs_grade(s)[0] for s in (one, two)] == ["A", "A"]
+        assert [nat.nncs_grade(s) for s in (two, one)] == [("A", "EIF")] * 2
+
+
+def test_a_remote_that_came_too_early(lab, gw):
+    """Its packet was the router's; the host's own flow takes its place"""
+    with lab.console.udp(3220) as s, nat.Remotes(lab.inet) as remotes:
+        remotes.socks["C"].sendto(b"early", (net.WAN, 3220))
+        ports = [remotes.sees(r, s) for r in "AB"]
+        assert nat.unsolicited(lab.inet, s, 3220)
+        assert ports == [3220] * 2
+
+        def there_and_back():
+            """Until that flow is cut, which is soon, their packets are lost."""
+            with contextlib.suppress(socket.timeout):
+                return remotes.sees("C", s)
+        remotes.socks["C"].settimeout(0.05)
+        assert net.wait_for(there_and_back, 1, "the remote's flow") == 3220
 
 
 # Without us
@@ -118,17 +175,130 @@ def test_a_host_that_was_there_before_the_daemon(lab, gw, early):
 
 def test_plain_masquerade_is_not_like_that(plain):
     """What these instruments say of it"""
-    for n, order in enumerate(("1A 2B 1B 2A", "1B 2A 2B 1A")):
-        assert wrong(plain, order.split(), 3074 + n)
+    for n, order in enumerate(("1A 2B 1B 2A", "1A 2A 1B 2B")):
+        assert wrong(plain, order.split(), 3074 + n, 0.1)
     with plain.console.udp(3200) as s:
         assert nat.behaviour(plain.inet, s) == ("EIM", "APDF")
     with nat.Nncs(plain.inet), plain.console.udp(3210) as s:
-        assert nat.nncs_grade(s, 0.1) == "B"
+        assert nat.nncs_grade(s, 0.1)[0] == "B"
     with plain.pc.udp(3211) as s:
-        assert nat.nncs_grade(s, 0.1, 0.1) == "F"  # nobody answers
+        assert nat.nncs_grade(s, 0.1, 0.1)[0] == "F"  # nobody answers
     plain.gw.nft('flush chain ip nat postrouting\n'
                  'add rule ip nat postrouting oifname "wan0" masquerade fully-random\n')
     with nat.Nncs(plain.inet), plain.console.udp(3212) as s:
-        assert nat.nncs_grade(s, 0.1) == "D"
+        assert nat.nncs_grade(s, 0.1)[0] == "D"
     with nat.Stun(plain):
         assert nat.natdiscovery(plain.console, "-m")[0] != "EIM"
+
+
+# Running flows
+
+
+@pytest.fixture(scope="module")
+def running(plain):
+    """The daemon beside the plain rule, after what is said of that rule alone."""
+    plain.gw.nft('flush chain ip nat postrouting\n'
+                 'add rule ip nat postrouting oifname "wan0" masquerade\n')
+    with gateway.Gateway(plain, CONFIG) as g:
+        yield g
+    assert not gateway.problems(g.log()), "portreeved logged errors"
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["own-port", "moved"])
+def test_no_datagram_of_a_running_flow_is_lost(plain, running, moved):
+    """opennat 3, row 8: 2,000 there and back, and again, over the flow of a port whose lease, and
+    those of two more, are installed meanwhile"""
+    port = 3300 + moved
+    with plain.console.udp(port) as s, plain.console2.udp(port) as other, \
+            plain.pc.udp(port + 10) as third, nat.Remotes(plain.inet) as remotes:
+        if moved:
+            remotes.sees("A", other)
+        outside = remotes.sees("A", s)
+        assert (outside == port) != moved
+        remote, at = remotes.socks["A"], remotes.socks["A"].getsockname()
+        for n in range(2000):
+            token = n.to_bytes(4, "big")
+            if n in (500, 1000, 1500):
+                sock = {500: third, 1000: s, 1500: other}[n]
+                for name in "BC":
+                    sock.sendto(b"new", remotes.socks[name].getsockname())
+            s.sendto(token, at)
+            assert remote.recvfrom(8) == (token, (net.WAN, outside))
+            remote.sendto(token, (net.WAN, outside))
+            assert s.recvfrom(8) == (token, at)
+        for sock in (s, other, third):
+            assert nat.unsolicited(plain.inet, sock, remotes.sees("A", sock))
+
+
+def test_tcp(plain, running):
+    """opennat 3, row 11: a program that listens on the port from which it connects to others
+    (prior-art 2.1 for TCP)"""
+    def reuse():
+        s = plain.console.socket(kind=socket.SOCK_STREAM)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        s.bind(("0.0.0.0", 6881))
+        return s
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(reuse())
+        listener.listen(8)
+        server = stack.enter_context(plain.inet.listen(6969))
+        for n in range(4):
+            s = stack.enter_context(reuse())
+            s.connect((nat.server(10 + n), 6969))
+            a, peer = server.accept()
+            stack.enter_context(a)
+            assert peer == (net.WAN, 6881)
+
+        def accepted():
+            probe = plain.inet.socket(kind=socket.SOCK_STREAM, timeout=0.2)
+            with probe:
+                probe.bind((nat.REMOTE3, 0))
+                try:
+                    probe.connect((net.WAN, 6881))
+                except OSError:
+                    return False
+                a, peer = listener.accept()
+                with a:
+                    assert peer == probe.getsockname()
+                    a.sendall(b"there")
+                    return probe.recv(8) == b"there"
+        net.wait_for(accepted, 2, "a connection from outside")
+
+
+# Time
+
+
+def opening_time(lab, host, port, numbers):
+    """Seconds from the packet to the second remote to the sending of the first stranger's packet
+    that came in. Each of those is a flow of its own."""
+    with host.udp(port) as s, nat.Remotes(lab.inet) as remotes, \
+            lab.inet.socket(kind=socket.SOCK_RAW, proto=socket.IPPROTO_RAW) as stranger:
+        outside = remotes.sees("A", s)
+        s.setblocking(False)
+        sent = {}
+        at = remotes.socks["B"].getsockname()
+        began = time.monotonic()
+        s.sendto(b"second", at)
+        while time.monotonic() < began + 1:
+            n = next(numbers)
+            packet = net.udp_packet(nat.REMOTE3, n, net.WAN, outside, n.to_bytes(2, "big"))
+            sent[n] = time.monotonic()
+            stranger.sendto(packet, (net.WAN, 0))
+            with contextlib.suppress(BlockingIOError):
+                return sent[int.from_bytes(s.recv(2), "big")] - began
+    raise net.LabError(f"{port} does not open")
+
+
+@pytest.mark.alone
+@optimised_only
+def test_from_the_last_packet_to_the_open_port(plain, running):
+    """opennat 13: over 300 ports half of them within 0.3 ms, 99 of 100 within 10 ms. Of three
+    hosts, as one alone would be slowed down."""
+    numbers = itertools.cycle(range(1025, 65000))
+    hosts = itertools.cycle([plain.console, plain.console2, plain.pc])
+    times = sorted(opening_time(plain, next(hosts), port, numbers)
+                   for port in range(20000, 20300))
+    print("".join(f" p{p} {times[p * 3 - 1] * 1000:.2f} ms" for p in (50, 90, 99, 100)))
+    assert times[149] < 0.0003
+    assert times[296] < 0.010

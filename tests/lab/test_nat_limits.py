@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What opens no port to a host that asks for none (issue 6; prior-art 2.2, 2.3, 2.6). By packets: a socket that has spoken to two addresses is reached by a stranger
+or not; another one of another host, which did the same later, always is."""
+import contextlib
+
+import pytest
+
+import gateway
+import nat
+import net
+
+CONFIG = """wan "wan0" {}
+lan "br-lan" {}
+lan "br-guest" { trusted = false }
+open-nat { window = "2s"  idle = "2s"  per-host = 4 }
+access "never" { address = "192.168.77.30"  open-nat = false }
+reserved = { "udp/17000-17001" }
+allow-reserved = { "udp/5900" }
+"""
+
+
+@pytest.fixture(scope="module")
+def lab():
+    with net.Net() as n:
+        nat.more_addresses(n.inet)
+        yield n
+
+
+@pytest.fixture(scope="module")
+def gw(lab):
+    with gateway.Gateway(lab, CONFIG) as g:
+        yield g
+    assert not gateway.problems(g.log()), "portreeved logged errors"
+
+
+@pytest.fixture
+def remotes(lab):
+    with nat.Remotes(lab.inet) as r:
+        yield r
+
+
+@contextlib.contextmanager
+def playing(host, remotes, *ports):
+    """Sockets that have each spoken to two addresses, with the ports that were seen outside."""
+    with contextlib.ExitStack() as stack:
+        found = []
+        for port in ports:
+            s = stack.enter_context(host.udp(port))
+            seen = {remotes.sees(r, s) for r in "AB"}
+            assert len(seen) == 1
+            found.append((s, seen.pop()))
+        yield found
+
+
+def reached(lab, sock, port):
+    """Now, not after a while."""
+    return bool(net.arrives(lab.inet, sock, port, timeout=0.05, source=nat.REMOTE3))
+
+
+@pytest.fixture
+def all_seen(lab, remotes, port):
+    """Call it to wait until what was sent before must have been judged: what console2 sends then
+    opens a port, and events keep their order."""
+    def wait():
+        with playing(lab.console2, remotes, port()) as [(s, outside)]:
+            assert nat.unsolicited(lab.inet, s, outside)
+    return wait
+
+
+def test_reserved_ports_are_not_opened(lab, gw, remotes, all_seen):
+    """prior-art 2.2: those of the list, and those that the admin adds; not those that he allows"""
+    with playing(lab.console, remotes, 5938, 17000, 5900) as found:
+        all_seen()
+        assert [reached(lab, *f) for f in found] == [False, False, True]
+
+
+def test_a_reserved_port_that_was_moved_is_not_opened(lab, gw, remotes, all_seen):
+    """prior-art 2.2: also where another host has it outside"""
+    with playing(lab.console2, remotes, 17001), playing(lab.console, remotes, 17001) as [f]:
+        assert f[1] > 32767
+        all_seen()
+        assert not reached(lab, *f)
+
+
+def test_the_admins_rule_goes_first(lab, gw, remotes, all_seen, port):
+    """prior-art 2.3: and so does a flow that runs already"""
+    p = port()
+    with playing(lab.console, remotes, p) as [(s, outside)], lab.pc.udp(p) as target:
+        assert outside == p and nat.unsolicited(lab.inet, s, p)
+        lab.gw.nft("table ip admin { chain pre { type nat hook prerouting priority dstnat;\n"
+                   f'iifname "wan0" udp dport {p} dnat to {net.PC}\n}}; }}\n')
+        try:
+            assert net.arrives(lab.inet, target, p, source=nat.REMOTE3)
+            remotes.socks["A"].sendto(b"on", (net.WAN, p))
+            assert s.recvfrom(8) == (b"on", remotes.socks["A"].getsockname())
+        finally:
+            lab.gw.nft("delete table ip admin\n")
+
+
+def test_a_switch_for_each_host_and_lan(lab, gw, remotes, all_seen, port):
+    """prior-art 2.6: denied to the pc by a rule, to guests by default; both go out as before"""
+    with playing(lab.pc, remotes, port()) as [denied], \
+            playing(lab.guest, remotes, port()) as [guest]:
+        all_seen()
+        assert not reached(lab, *denied) and not reached(lab, *guest)
+
+
+def test_spoofed_sources(lab, gw, remotes, all_seen, port):
+    """prior-art 2.6: addresses of the LAN that no host has, and others. If anything was opened, a
+    host that takes that address finds out."""
+    p, absent = port(), "192.168.77.99"
+    for name in "ABC":
+        remote = remotes.socks[name]
+        for source in (absent, "10.9.9.9"):
+            lab.console.send_raw(source, p, *remote.getsockname(), b"spoofed")
+            data, peer = remote.recvfrom(16)
+            assert data == b"spoofed" and peer[0] == net.WAN
+    all_seen()
+    lab.pc.ip(f"address add {absent}/24 dev eth0\n")
+    try:
+        with lab.pc.udp(p, absent) as s:
+            assert not reached(lab, s, p)
+            assert all(lease["internal_address"] == net.CONSOLE2 for lease in gw.list())
+    finally:
+        lab.pc.ip(f"address del {absent}/24 dev eth0\n")

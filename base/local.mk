@@ -5,6 +5,7 @@ libbase_a_SOURCES = \
 	base/channel.c base/channel.h \
 	base/clock.h \
 	base/duration.c base/duration.h \
+	base/journal.c base/journal.h \
 	base/log.c base/log.h \
 	base/portset.c base/portset.h \
 	base/record.c base/record.h \

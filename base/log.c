@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/journal.h"
 
 #define LOG_PER_SECOND 50
 
@@ -17,15 +18,25 @@ static struct {
 	char who[40];
 	bool journal;
 	bool debug;
+	int entries;     /* the journal's socket, or -1 */
 	uint64_t second; /* the one that `lines` counts */
 	unsigned int lines;
 	unsigned int dropped;
-} lg;
+} lg = {.entries = -1};
 
 void log_open(const char *who)
 {
 	snprintf(lg.who, sizeof(lg.who), "%s", who);
 	lg.journal = getenv("JOURNAL_STREAM") != NULL;
+}
+
+void log_open_journal(const char *path)
+{
+	if (lg.entries >= 0)
+		close(lg.entries);
+	lg.entries = journal_is(STDERR_FILENO, getenv("JOURNAL_STREAM"))
+			     ? journal_connect(path)
+			     : -1;
 }
 
 void log_set_debug(bool on)
@@ -92,6 +103,38 @@ void log_line(enum log_level level, const char *fmt, ...)
 	va_end(ap);
 	log_write(level, text);
 	errno = saved;
+}
+
+/* An entry of the journal. false: it has to be said otherwise. */
+static bool log_entry(enum log_level level, const struct log_field *fields, size_t n,
+		      const char *text)
+{
+	const char priority[] = {(char)('0' + level), '\0'};
+	struct journal_entry e = {.n = 0};
+
+	if (lg.entries < 0)
+		return false;
+	journal_add(&e, "MESSAGE", text);
+	journal_add(&e, "PRIORITY", priority);
+	journal_add(&e, "SYSLOG_IDENTIFIER", lg.who);
+	for (size_t i = 0; i < n; i++)
+		journal_add(&e, fields[i].name, fields[i].value);
+	return !journal_send(lg.entries, &e);
+}
+
+void log_event(enum log_level level, const struct log_field *fields, size_t n,
+	       const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	if (!log_admit())
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (!log_entry(level, fields, n, text))
+		log_write(level, text);
 }
 
 /* The length of the UTF-8 sequence at s, RFC 3629 section 4; 0: not one. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Log lines on stderr with the <N> prefix that journald reads (sd-daemon(3)). At most 50
+ * Log lines on stderr with the <N> prefix that journald reads (sd-daemon(3)), and entries with
+ * fields on its own socket. At most 50
  * lines a second, then one with the count. Text from the network is escaped first.
  */
 #pragma once
@@ -23,6 +24,18 @@ bool log_debug_on(void);
 
 void log_line(enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* Before the sandbox: what has fields goes to the journal's own socket at that path, if
+ * stderr is the journal's. */
+void log_open_journal(const char *path);
+
+struct log_field {
+	const char *name; /* as the journal wants it: PORTREEVE_HOST */
+	const char *value;
+};
+/* The line of log_line(); with its fields where there is a journal. */
+void log_event(enum log_level level, const struct log_field *fields, size_t n,
+	       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* Error: an operator must act. Warning: we went on without something. Info: a lease came
  * or went, one line. Debug: state changes, and all that a client can cause at will. */

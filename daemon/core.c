@@ -14,9 +14,13 @@
 #include "daemon/core_inside.h"
 #include "firewall/conntrack.h"
 
+#include "daemon/privileges.h"
+
+/* Of refusals in the log: clients can cause them at will. */
+#define REFUSALS_BURST 10
+#define REFUSALS_EVERY_MS 6000
 /* To read a large ruleset takes long, and others may change it often. */
 #define SHADOWS_SHARE 3
-#include "daemon/privileges.h"
 
 static void core_links_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -222,6 +226,8 @@ struct core *core_new(const struct options *o)
 	c->udp_idle = core_open_timeout(
 		"/proc/sys/net/netfilter/nf_conntrack_udp_timeout");
 	c->shadows = shadows_new();
+	c->refusals = (struct pace){.burst = REFUSALS_BURST,
+				    .every_ms = REFUSALS_EVERY_MS};
 	c->shadows_pace = (struct pace){.burst = UINT32_MAX, .share = SHADOWS_SHARE};
 	if (!c->shadows) {
 		log_error("no memory");

@@ -81,7 +81,7 @@ static struct history_refusal *refusal_slot(struct core_history *h,
 	return &h->refusal[(mix ^ mix >> 16) % HISTORY_REFUSALS];
 }
 
-void core_history_refused(struct core_history *h, const struct lease_request *req,
+bool core_history_refused(struct core_history *h, const struct lease_request *req,
 			  enum lease_reason reason, uint64_t now_ms)
 {
 	struct store_event e = {
@@ -105,12 +105,13 @@ void core_history_refused(struct core_history *h, const struct lease_request *re
 	if (r->told_ms && same_refusal(&r->event, &e) &&
 	    now_ms - r->told_ms < HISTORY_REPEAT_MS) {
 		r->event.times++;
-		return;
+		return false;
 	}
 	if (r->told_ms && r->event.times)
 		refusal_tell(h, r, now_ms); /* another one takes its place */
 	*r = (struct history_refusal){.event = e};
 	refusal_tell(h, r, now_ms);
+	return true;
 }
 
 void core_history_restored(struct core_history *h, uint32_t leases, uint64_t now_ms)

@@ -30,7 +30,8 @@ struct core_history {
 /* A grant or an end; renewals are no events. */
 void core_history_step(struct core_history *h, const struct lease_change *s,
 		       uint64_t now_ms);
-void core_history_refused(struct core_history *h, const struct lease_request *req,
+/* Is it another one than in the minute before? */
+bool core_history_refused(struct core_history *h, const struct lease_request *req,
 			  enum lease_reason reason, uint64_t now_ms);
 void core_history_restored(struct core_history *h, uint32_t leases, uint64_t now_ms);
 /* Refusals that have gone on for a minute become events. Are there still more to come? */

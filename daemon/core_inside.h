@@ -103,6 +103,8 @@ struct core {
 	struct core_job *jobs; /* of core_explain.c */
 	size_t n_jobs;
 	struct pace explain_pace;
+	struct pace refusals; /* in the log */
+	unsigned int refusals_left_out;
 };
 
 /* What the workers and the ledger ask of us. */

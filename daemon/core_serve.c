@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/core_inside.h"
+#include "daemon/lease_log.h"
 #include "daemon/listen.h"
 
 #define STATE_DELAY_MS 50 /* changes of the listing reach the workers gathered */
@@ -248,8 +249,21 @@ static void core_refused(void *arg, const struct lease_request *req,
 	struct core *c = arg;
 
 	/* Nobody waits for what nobody asked for. */
-	if (c->store && req->by != LEASE_BY_OPEN_NAT)
-		core_store_refused(c->store, req, reason);
+	bool news = c->store && req->by != LEASE_BY_OPEN_NAT &&
+		    core_store_refused(c->store, req, reason);
+
+	if (news && pace_wait(&c->refusals, clock_ms())) {
+		c->refusals_left_out++;
+		news = false;
+	}
+	if (!news && !log_debug_on())
+		return;
+	lease_log_refused(news ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, req, reason,
+			  news ? c->refusals_left_out : 0);
+	if (!news)
+		return;
+	c->refusals_left_out = 0;
+	pace_done(&c->refusals, clock_ms(), 0);
 }
 
 const struct ledger_ops core_ledger_ops = {core_answer,         core_answered,

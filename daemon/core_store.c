@@ -74,15 +74,18 @@ void core_store_step(struct core_store *s, const struct lease_change *c)
 		core_store_tell_later(s);
 }
 
-void core_store_refused(struct core_store *s, const struct lease_request *req,
+bool core_store_refused(struct core_store *s, const struct lease_request *req,
 			enum lease_reason reason)
 {
+	bool news;
+
 	if (req->op != LEASE_OP_MAP)
-		return;
-	core_history_refused(&s->history, req, reason, clock_ms());
+		return false;
+	news = core_history_refused(&s->history, req, reason, clock_ms());
 	core_store_arm(s->slowly, SLOW_MS);
 	if (core_history_waits(&s->history))
 		core_store_tell_later(s);
+	return news;
 }
 
 void core_store_restored(struct core_store *s, uint32_t leases)

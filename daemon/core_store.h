@@ -70,7 +70,8 @@ pid_t core_store_pid(const struct core_store *s); /* 0: none */
 
 /* What the kernel has done. */
 void core_store_step(struct core_store *s, const struct lease_change *step);
-void core_store_refused(struct core_store *s, const struct lease_request *req,
+/* Is it another one than in the minute before? */
+bool core_store_refused(struct core_store *s, const struct lease_request *req,
 			enum lease_reason reason);
 /* So many leases came back. */
 void core_store_restored(struct core_store *s, uint32_t leases);

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/lease_log.h"
 #include "firewall/firewall.h"
 
 #define LEDGER_DUE 512    /* leases that end in one turn of the loop */
@@ -17,44 +18,6 @@
 #define LEDGER_RETRY_MS 1000
 
 /* ---- The log ---- */
-
-void ledger_log_step(const struct lease_change *s)
-{
-	const struct lease *l = s->has ? &s->after : &s->before;
-	char to[ADDR_PORT_TEXT], text[4 * RECORD_DESCRIPTION], from[PREFIX_TEXT + 8] = "";
-	const char *what = !s->has ? "ended" : !s->had ? "granted" : "renewed";
-	struct prefix remote = {l->remote, l->remote_len};
-	unsigned long long left = 0;
-
-	if (s->has && s->had) {
-		if (!log_debug_on())
-			return;
-	}
-	if (l->remote_len) {
-		char buf[PREFIX_TEXT];
-
-		snprintf(from, sizeof(from), " remote=%s", prefix_text(&remote, buf));
-	}
-	if (s->has && l->deadline_ms != LEASE_NO_DEADLINE && !l->until_gone)
-		left = (l->deadline_ms - clock_ms() + 500) / 1000;
-	log_line(s->has && s->had ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
-		 "lease %s port=%s/%u to=%s%s by=%s%s%s lifetime=%llu description=\"%s\"",
-		 what, l->protocol == IPPROTO_TCP ? "tcp" : "udp", l->ext_port,
-		 addr_port_text(&l->internal, l->int_port, to), from,
-		 lease_by_name((enum lease_by)l->origin),
-		 s->has ? "" : " reason=", s->has ? "" : lease_end_name(s->end), left,
-		 log_escape(l->description, text, sizeof(text)));
-}
-
-static void log_refusal(const struct lease_request *req, const struct lease_reply *reply)
-{
-	char who[ADDR_PORT_TEXT];
-
-	log_debug("lease refused port=%u/%u client=%s by=%s reason=%s", req->protocol,
-		  req->ext_port, addr_port_text(&req->client, req->int_port, who),
-		  lease_by_name((enum lease_by)req->by),
-		  lease_reason_name((enum lease_reason)reply->reason));
-}
 
 /* ---- One transaction ---- */
 
@@ -129,7 +92,7 @@ static void waiter_settle(struct ledger *l, struct ledger_waiter *w)
 		l->n_restored += w->restored;
 		if (w->restored)
 			continue;
-		ledger_log_step(&l->changes.step[i]);
+		lease_log_step(&l->changes.step[i]);
 		l->ops->settled(l->arg, &l->changes.step[i]);
 	}
 }
@@ -348,7 +311,6 @@ void ledger_ask(struct ledger *l, uint64_t to, int lan, const struct lease_reque
 	ledger_count(l, req, &reply);
 	reply.tag = req->tag;
 	if (reply.reason) {
-		log_refusal(req, &reply);
 		l->ops->refused(l->arg, req, (enum lease_reason)reply.reason);
 	}
 	w = ledger_waiter(l);

@@ -45,7 +45,6 @@ struct ledger {
 	size_t n_restored;
 };
 
-void ledger_log_step(const struct lease_change *s);
 void ledger_log_not_allowed(void *arg, const struct lease *lease,
 			    enum lease_reason reason);
 /* Room for one more element of size `size`; false: no memory, *array as it was. */

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/lease_log.h"
 #include "daemon/ledger_inside.h"
 #include "firewall/firewall.h"
 
@@ -28,7 +29,7 @@ static void adopt_refused(struct ledger *l, const struct lease *found, bool kept
 
 	ledger_log_not_allowed(l, found, reason);
 	if (kept) {
-		ledger_log_step(&end);
+		lease_log_step(&end);
 		l->ops->settled(l->arg, &end);
 		return;
 	}
@@ -36,7 +37,7 @@ static void adopt_refused(struct ledger *l, const struct lease *found, bool kept
 	    firewall_commit(l->fw, ledger_ignore_result, l))
 		log_error("a lease that is not allowed could not be ended");
 	else {
-		ledger_log_step(&end);
+		lease_log_step(&end);
 		l->ops->settled(l->arg, &end);
 	}
 }

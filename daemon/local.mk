@@ -28,6 +28,7 @@ libdaemon_a_SOURCES = \
 	daemon/identity.c daemon/identity.h \
 	daemon/ledger.c daemon/ledger.h daemon/ledger_inside.h \
 	daemon/ledger_start.c \
+	daemon/lease_log.c daemon/lease_log.h \
 	daemon/listen.c daemon/listen.h \
 	daemon/notify.c daemon/notify.h \
 	daemon/options.c daemon/options.h \
@@ -107,6 +108,11 @@ check_PROGRAMS += tests/unit/test_watchdog
 tests_unit_test_watchdog_SOURCES = tests/unit/test_watchdog.c
 tests_unit_test_watchdog_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_watchdog_LDADD = libdaemon_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_lease_log
+tests_unit_test_lease_log_SOURCES = tests/unit/test_lease_log.c
+tests_unit_test_lease_log_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_lease_log_LDADD = libdaemon_san.a liblease_san.a libbase_san.a $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_pace
 tests_unit_test_pace_SOURCES = tests/unit/test_pace.c

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/channel.h"
+#include "base/journal.h"
 #include "base/log.h"
 #include "config.h"
 #include "daemon/core.h"
@@ -118,6 +119,7 @@ static int main_core(const struct options *o)
 	int err;
 
 	log_open("portreeved");
+	log_open_journal(JOURNAL_SOCKET);
 	core = core_new(o); /* says what is wrong */
 	if (!core || main_settle(ROLE_CORE, o->state_dir))
 		return EXIT_FAILURE;

@@ -112,7 +112,7 @@ def test_a_port_without_a_protocol(lab, explain, opened):
         ("tcp", "no-lease"), ("udp", "open")]
 
 
-def test_a_reserved_port(lab, explain):
+def test_a_reserved_port(lab, gw, explain):
     """Before and after somebody has asked for it"""
     said = explain("tcp/5900")
     assert (said["verdict"], said["reason"]) == ("refused", "reserved")
@@ -122,6 +122,12 @@ def test_a_reserved_port(lab, explain):
     said = explain("tcp/5900")
     assert (said["verdict"], said["reason"]) == ("refused", "reserved")
     assert f"{net.CONSOLE} asked for tcp/5900 by upnp" in said["text"]
+    # Once in the log, however often it asks (style.md, logging).
+    for _ in range(30):
+        with pytest.raises(upnp.Fault):
+            upnp.Igd(lab.console).add("TCP", 5900)
+    line = f"lease refused port=tcp/5900 to={net.CONSOLE}:5900 by=upnp reason=reserved"
+    assert gw.log().count(line) == 1
 
 
 def test_the_quota_of_the_host(lab, explain, port):

@@ -30,6 +30,13 @@ def gw(lab):
 
 
 @pytest.fixture
+def own_lab():
+    """For daemons that are killed, or configured in another way."""
+    with net.Net() as n:
+        yield n
+
+
+@pytest.fixture
 def ports(port):
     """Ports that the kernel has seen nothing of: the lab's own ones are even."""
     return lambda: port() + 1
@@ -43,6 +50,23 @@ def plays(sock, *remotes, port=5000):
 
 def opened(gw, port, protocol="udp", timeout=1.0):
     return net.wait_for(lambda: gw.lease(protocol, port), timeout, f"{protocol}/{port} to open")
+
+
+def passes(lab, sock, port, timeout=0.3):
+    """Does a stranger's datagram reach the socket? Nobody answers it: that would count."""
+    token = os.urandom(8)
+    with net.fresh_udp(lab.inet) as stranger:
+        stranger.sendto(token, (net.WAN, port))
+        return received(sock, token, timeout)
+
+
+def received(sock, token, timeout=0.3):
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        sock.settimeout(max(deadline - time.monotonic(), 0.001))
+        if net.answer_of(sock) == token:
+            return True
+    return False
 
 
 def shut(gw, port, protocol="udp", timeout=IDLE + 1):
@@ -63,3 +87,282 @@ def test_the_second_remote_opens_the_port_to_everybody(lab, gw, ports):
         assert (lease["internal_address"], lease["internal_port"]) == (net.CONSOLE, p)
         assert net.arrives(lab.inet, s, p) and net.arrives(lab.inet, s, p, source=net.REMOTE2)
         assert net.source_seen(s, lab.inet)[1] == p
+
+
+def test_a_test_of_the_network_is_opened_to_at_once(lab, gw, ports):
+    """T9: the instant ports, of which the console's test asks one remote only"""
+    for remote_port in (10025, 3478):
+        p = ports()
+        with lab.console.udp(p) as s:
+            plays(s, net.REMOTE1, port=remote_port)
+            opened(gw, p)
+            assert net.arrives(lab.inet, s, p, source=net.REMOTE2)
+
+
+def test_what_does_not_count_opens_nothing(lab, gw, ports):
+    """Quiet remote ports, reserved ports of the host, fewer TCP remotes than four"""
+    p, q = ports(), ports()
+    with lab.console.udp(p) as s, lab.console.udp(5353) as mdns, lab.console.udp(q) as last:
+        plays(s, port=53)
+        plays(s, port=443)
+        plays(mdns)
+        plays(last)
+        opened(gw, q)  # it came last and was seen
+        assert [l["external_port"] for l in gw.list()] == [q]
+
+
+def test_tcp_opens_at_the_fourth_remote(lab, gw, ports):
+    """BitTorrent's way: it listens and connects from one port"""
+    p = ports()
+    addrs = [f"12.0.0.{n}" for n in (10, 11, 12)]
+    lab.inet.ip("\n".join(f"addr add {a}/32 dev eth0" for a in addrs))
+    with contextlib.ExitStack() as stack:
+        stack.callback(lab.inet.ip, "\n".join(f"addr del {a}/32 dev eth0" for a in addrs))
+        listener = stack.enter_context(lab.console.socket(kind=1))
+        listener.setsockopt(1, 2, 1), listener.setsockopt(1, 15, 1)  # SO_REUSEADDR, _REUSEPORT
+        listener.bind(("0.0.0.0", p))
+        listener.listen()
+        server = stack.enter_context(lab.inet.listen(7000))
+        for n, a in enumerate([net.REMOTE1, *addrs]):
+            c = stack.enter_context(lab.console.socket(kind=1))
+            c.setsockopt(1, 2, 1), c.setsockopt(1, 15, 1)
+            c.bind(("0.0.0.0", p))
+            assert n == 0 or not gw.lease("tcp", p)
+            c.connect((a, 7000))
+            stack.enter_context(server.accept()[0])
+        opened(gw, p, "tcp")
+        with lab.inet.connect(net.WAN, p) as c, listener.accept()[0] as a:
+            assert a.getpeername() == c.getsockname()
+
+
+def test_it_lasts_while_the_host_sends_and_ends_within_a_second(lab, gw, ports):
+    """T10, T11: remotes that go on do not hold it, the flow of one is cut, activity reopens"""
+    p = ports()
+    with lab.console.udp(p) as s, lab.inet.udp() as stranger:
+        plays(s)
+        opened(gw, p)
+        began = time.monotonic()
+        while time.monotonic() < began + IDLE + 1.5:
+            plays(s, net.REMOTE1)
+            time.sleep(0.1)
+        last = time.monotonic()
+        assert gw.lease("udp", p)
+        while time.monotonic() < last + IDLE + 1:
+            stranger.sendto(b"hello", (net.WAN, p))
+            if time.monotonic() < last + IDLE - 0.2:
+                assert passes(lab, s, p), "it ended too soon"
+            time.sleep(0.02)
+        assert not gw.lease("udp", p)
+        assert not passes(lab, s, p)
+        stranger.sendto(b"the flow goes on", (net.WAN, p))
+        assert not received(s, b"the flow goes on")
+        plays(s)
+        opened(gw, p)
+        assert net.arrives(lab.inet, s, p)
+
+
+def test_answers_to_others_keep_it_too(lab, gw, ports):
+    """A host that everybody comes to and that begins nothing itself"""
+    p = ports()
+    with lab.console.udp(p) as s, lab.inet.udp() as peer:
+        plays(s)
+        opened(gw, p)
+        began = time.monotonic()
+        while time.monotonic() < began + IDLE + 1.5:
+            assert net.comes_through(peer, s, p), "it ended while the host answered"
+            time.sleep(0.1)
+        assert net.arrives(lab.inet, s, p)
+
+
+def test_the_kernel_ends_it_if_all_are_killed(own_lab, ports):
+    """kill -9 of everything leaves nothing open after the idle time; what still runs is adopted
+    with its origin and ends in its time"""
+    p, q = ports(), ports()
+    with gateway.Gateway(own_lab, gateway.CONFIG + OPEN_NAT) as g, own_lab.console.udp(p) as s, \
+            own_lab.console.udp(q) as t:
+        plays(s)
+        plays(t)
+        opened(g, p), opened(g, q)
+        g.kill()
+        killed = time.monotonic()
+        while time.monotonic() < killed + IDLE / 2:
+            plays(t, net.REMOTE1)
+            time.sleep(0.05)
+        g.start()
+        assert g.lease("udp", q)["origin"] == "open-nat"
+        plays(t, net.REMOTE1)
+        g.kill()
+        killed = time.monotonic()
+        net.wait_for(lambda: not passes(own_lab, s, p, 0.05) and not passes(own_lab, t, q, 0.05),
+                     IDLE + 2, "the end")
+        assert time.monotonic() - killed < IDLE + 1.5
+        g.start()
+        assert g.list() == []
+
+
+def test_made_up_sources_open_nothing(lab, gw, ports):
+    """A source that is in no LAN, and one that no neighbour has"""
+    p, q, r = ports(), ports(), ports()
+    for source, port in (("10.99.0.9", p), ("192.168.77.99", q)):
+        for remote in (net.REMOTE1, net.REMOTE2):
+            lab.console.send_raw(source, port, remote, 5000, b"made up")
+    with lab.console.udp(r) as s:
+        plays(s)
+        opened(gw, r)
+    assert [l["external_port"] for l in gw.list()] == [r]
+
+
+def test_guests_get_nothing_and_sixteen_is_enough(own_lab, ports):
+    """Off on LANs that are not trusted; quota; one host may be let in or left out"""
+    config = gateway.CONFIG.replace('lan "br-guest" {', 'lan "br-guest" {\n\topen-nat = false')
+    with gateway.Gateway(own_lab, config + OPEN_NAT.replace("idle", "per-host = 3\n\tidle")) as g, \
+            contextlib.ExitStack() as stack:
+        mine = [ports() for _ in range(5)]
+        for p in mine:
+            plays(stack.enter_context(own_lab.console.udp(p)))
+        guests = ports()
+        plays(stack.enter_context(own_lab.guest.udp(guests)))
+        other = ports()
+        plays(stack.enter_context(own_lab.console2.udp(other)))
+        opened(g, other)
+        assert [l["external_port"] for l in g.list()] == mine[:3] + [other]
+
+
+def test_its_own_request_adopts_the_port(lab, gw, ports):
+    """opennat 7d: PCP by the host itself gets the port that its flows have; it ends when both
+    have ended; listings show it only while it was asked for"""
+    p = ports()
+    igd = upnp.Igd(lab.pc)
+    with lab.console.udp(p) as s, lab.console2.udp(p) as other, pcp.Client(lab.console2) as c:
+        plays(other)
+        plays(s)
+        opened(gw, p)
+        moved = net.source_seen(s, lab.inet)[1]
+        assert moved != p and net.source_seen(other, lab.inet)[1] == p
+        opened(gw, moved)
+        assert igd.generic() == []
+        assert c.get(pcp.UDP, p, p + 1, lifetime=2) == p
+        assert sorted(gw.lease("udp", p)["claims"]) == ["open-nat", "pcp"]
+        assert gw.lease("udp", p)["origin"] == "open-nat"
+        assert [int(e["NewExternalPort"]) for e in igd.generic()] == [p]
+        with pcp.Client(lab.console) as first:
+            assert first.get(pcp.UDP, p) == moved
+            assert net.arrives(lab.inet, s, moved)
+        began = time.monotonic()
+        while time.monotonic() < began + IDLE + 1:
+            plays(other, net.REMOTE1)
+            time.sleep(0.1)
+        assert gw.lease("udp", p)["claims"] == ["open-nat"] and igd.generic() != []
+        assert net.arrives(lab.inet, other, p)
+        shut(gw, p)
+
+
+def test_it_takes_nobodys_port_and_gives_none_away(lab, gw, ports):
+    """opennat 7a and 7b: another host's request gets another port (UPnP: 718); a host whose
+    port another has asked for is moved, and opened there"""
+    p, q = ports(), ports()
+    with lab.console.udp(p) as s, lab.console2.udp(p) as t, pcp.Client(lab.console2) as c:
+        plays(s)
+        opened(gw, p)
+        given = c.get(pcp.UDP, p, p)
+        assert given != p
+        with pytest.raises(upnp.Fault) as fault:
+            upnp.Igd(lab.console2).add("UDP", p)
+        assert fault.value.code == 718
+        assert net.arrives(lab.inet, s, p) and net.arrives(lab.inet, t, given)
+        assert net.source_seen(t, lab.inet)[1] == given
+        assert net.source_seen(s, lab.inet)[1] == p
+    with lab.console.udp(q) as s, lab.console2.udp(q) as t, pcp.Client(lab.console2) as c:
+        assert c.get(pcp.UDP, q, q) == q
+        plays(s)
+        moved = net.source_seen(s, lab.inet)[1]
+        assert moved != q
+        opened(gw, moved)
+        assert net.arrives(lab.inet, s, moved) and net.arrives(lab.inet, t, q)
+        assert net.source_seen(s, lab.inet, net.REMOTE2)[1] == moved
+
+
+def test_an_explicit_lease_cuts_who_used_its_port(lab, gw, ports):
+    """opennat 7c: UPnP names the port; another host has one flow there"""
+    p = ports()
+    with lab.console.udp(p) as s, lab.console2.udp(p) as t:
+        assert net.source_seen(s, lab.inet)[1] == p
+        with pcp.Client(lab.console2) as c:
+            assert c.get(pcp.UDP, p, p) != p  # live, so in use
+            assert c.delete(pcp.UDP, p).result == pcp.SUCCESS
+        upnp.Igd(lab.console2).add("UDP", p)
+        net.wait_for(lambda: net.source_seen(s, lab.inet)[1] != p, 2, "the other host to move")
+        assert net.source_seen(t, lab.inet)[1] == p
+        assert net.source_seen(t, lab.inet, net.REMOTE2)[1] == p
+        assert net.arrives(lab.inet, t, p)
+
+
+def test_a_host_that_sends_from_every_port_changes_nothing_for_others(lab, gw, ports):
+    """64,512 source ports; the other host keeps its own one towards everybody"""
+    p = ports()
+    with lab.console2.udp(p) as s:
+        assert net.source_seen(s, lab.inet)[1] == p
+        code = ("import socket\n"
+                "for p in range(1024, 65536):\n"
+                "  with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:\n"
+                "    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+                "    try: s.bind(('', p))\n"
+                "    except OSError: continue\n"
+                f"    for a in ('{net.REMOTE1}', '{net.REMOTE2}'): s.sendto(b'', (a, 5000))\n")
+        lab.console.run("python3", "-c", code, check=True, timeout=30)
+        assert net.source_seen(s, lab.inet)[1] == p
+        assert net.source_seen(s, lab.inet, net.REMOTE2)[1] == p
+        plays(s)
+        opened(gw, p)
+        assert net.arrives(lab.inet, s, p)
+        assert len(gw.leases_of(lab.console)) <= 16
+
+
+def test_a_worker_that_dies_is_replaced_and_sees_what_it_missed(lab, gw, ports):
+    """T9 after a restart: what was told to the dead one is told again"""
+    p = ports()
+    with lab.console.udp(p) as s:
+        plays(s, net.REMOTE1)
+        old = gw.process_id("trigger")
+        gateway.kill(old, signal.SIGKILL)
+        net.wait_for(lambda: [x for x in gw.processes("trigger") if x["pid"] != old], 5,
+                     "another worker")
+
+        def again():
+            plays(s)
+            return gw.lease("udp", p)
+        net.wait_for(again, 3, f"udp/{p} to open", 0.05)
+
+
+def test_a_second_reader_of_the_packet_log_is_named(own_lab, ports):
+    """The error says what is wrong, and the rest goes on"""
+    holder = own_lab.gw.start("python3", "-c", HOLDER)
+    try:
+        net.wait_for(lambda: b"bound" in holder.output().encode(), what="the other reader")
+        with gateway.Gateway(own_lab) as g:
+            net.wait_for(lambda: "another process reads the packet log" in g.log(), 5, "the error")
+            with pcp.Client(own_lab.console) as c:
+                assert c.get(pcp.UDP, 4000) == 4000
+            holder.stop()
+            p = ports()
+            with own_lab.console.udp(p) as s:
+                def opens():
+                    plays(s)
+                    return g.lease("udp", p)
+                net.wait_for(opens, 30, "the log to be read", 0.5)
+    finally:
+        holder.stop()
+
+
+# Binds the group, as a second daemon would: NFULNL_CFG_CMD_BIND by hand.
+HOLDER = """
+import os, socket, struct, sys, time
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+s.bind((0, 0))
+attr = struct.pack("=HHBxxx", 5, 1, 1)
+body = struct.pack("!BBH", 0, 0, 5351) + attr
+s.send(struct.pack("=LHHLL", 16 + len(body), 4 << 8 | 1, 5, 1, 0) + body)
+error = struct.unpack_from("=i", s.recv(4096), 16)[0]
+print("bound" if not error else os.strerror(-error), flush=True)
+time.sleep(60)
+"""

@@ -135,7 +135,8 @@ HARMS = {
     "dormant": f"add table {TABLE} {{ flags dormant; }}",
     "flush-table": f"flush table {TABLE}",
     "flush-chain": f"flush chain {TABLE} pre",
-    "delete-map": f"flush chain {TABLE} pre\nflush chain {TABLE} self\ndelete map {TABLE} leases",
+    "delete-map": "".join(f"flush chain {TABLE} {c}\n" for c in ("pre", "self", "touch"))
+                  + f"delete map {TABLE} leases",
     "flush-map": f"flush map {TABLE} leases",
     "flush-every-set": "".join(f"flush {k} {TABLE} {n}\n" for k, n in (
         ("map", "leases"), ("map", "leases_from"), ("map", "rev"), ("set", "held"),

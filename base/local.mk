@@ -7,6 +7,7 @@ libbase_a_SOURCES = \
 	base/duration.c base/duration.h \
 	base/journal.c base/journal.h \
 	base/log.c base/log.h \
+	base/nat.c base/nat.h \
 	base/portset.c base/portset.h \
 	base/record.c base/record.h \
 	base/scoped.h \

@@ -22,6 +22,8 @@ static const char help[] =
 	"  delete PORT   closes a port now (for root)\n"
 	"  history       what was opened, closed and refused, and why\n"
 	"  reload        reads the configuration again and applies it (for root)\n"
+	"  nat-type [HOST]  what a game on that host sees, as consoles grade it, and why\n"
+	"  profiles [NAME]  what is known of consoles and games, and what of it is on\n"
 	"  help          this text\n"
 	"\n"
 	"options, before or after the command:\n"
@@ -30,6 +32,7 @@ static const char help[] =
 	"  --since TIME        history: so far back, as 2h or 7d [1d]\n"
 	"  --host ADDRESS      history: only of that host\n"
 	"  --port PORT         history: only of that port, inside or outside\n"
+	"  --stun SERVER       nat-type: measure it, too, with a server of RFC 5780\n"
 	"  --runtime-dir DIR   where portreeved's control socket is\n"
 	"                      [" RUNSTATEDIR "/portreeve]\n"
 	"  --help, --version\n"
@@ -42,9 +45,10 @@ static const struct cli_command {
 	const char *name;
 	int (*run)(struct cli *cli, int argc, char **argv);
 } commands[] = {
-	{"list", cli_list},       {"status", cli_status}, {"delete", cli_delete},
-	{"check", cli_check},     {"reload", cli_reload}, {"history", cli_history},
-	{"explain", cli_explain}, {"show", cli_show},
+	{"list", cli_list},         {"status", cli_status}, {"delete", cli_delete},
+	{"check", cli_check},       {"reload", cli_reload}, {"history", cli_history},
+	{"explain", cli_explain},   {"show", cli_show},     {"nat-type", cli_nat_type},
+	{"profiles", cli_profiles},
 };
 
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)
@@ -208,6 +212,7 @@ enum option_value {
 	OPTION_SINCE,
 	OPTION_HOST,
 	OPTION_PORT,
+	OPTION_STUN,
 	OPTION_HELP,
 	OPTION_VERSION
 };
@@ -219,6 +224,7 @@ static const struct option options[] = {
 	{"since", required_argument, NULL, OPTION_SINCE},
 	{"host", required_argument, NULL, OPTION_HOST},
 	{"port", required_argument, NULL, OPTION_PORT},
+	{"stun", required_argument, NULL, OPTION_STUN},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{NULL, 0, NULL, 0},
@@ -261,6 +267,9 @@ static int options_parse(struct cli *cli, int argc, char **argv)
 		case OPTION_PORT:
 			cli->port = optarg;
 			break;
+		case OPTION_STUN:
+			cli->stun = optarg;
+			break;
 		case 'h':
 		case OPTION_HELP:
 			fputs(help, cli->out);
@@ -295,6 +304,9 @@ static int command_run(struct cli *cli, int argc, char **argv)
 			cli, CLI_USAGE,
 			"--since, --host and --port are for history; see portreeve "
 			"help");
+	if (cli->stun && strcmp(argv[0], "nat-type") != 0)
+		return cli_fail(cli, CLI_USAGE,
+				"--stun is for nat-type; see portreeve help");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strcmp(argv[0], commands[i].name) == 0)
 			return commands[i].run(cli, argc - 1, argv + 1);

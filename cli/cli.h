@@ -38,6 +38,7 @@ struct cli {
 	const char *since;  /* of history; or NULL */
 	const char *host;
 	const char *port;
+	const char *stun; /* of nat-type: a server; or NULL */
 	bool json;
 };
 
@@ -53,6 +54,8 @@ int cli_check(struct cli *cli, int argc, char **argv);
 int cli_explain(struct cli *cli, int argc, char **argv);
 int cli_show(struct cli *cli, int argc, char **argv);
 int cli_reload(struct cli *cli, int argc, char **argv);
+int cli_nat_type(struct cli *cli, int argc, char **argv);
+int cli_profiles(struct cli *cli, int argc, char **argv);
 
 /* "portreeve: ..." in one line on stderr; returns the code. */
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)

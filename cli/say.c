@@ -26,17 +26,7 @@ void cli_sign(const struct cli *cli, enum cli_sign sign)
 
 const char *cli_sentence(const json_t *object, const char *key, char *buf, size_t size)
 {
-	char *to = buf;
-
-	text_safe(cli_text(object, key), buf, size);
-	for (const char *from = buf; *from;) {
-		bool quote = strncmp(from, "\\x22", 4) == 0;
-
-		*to++ = quote ? '"' : *from;
-		from += quote ? 4 : 1;
-	}
-	*to = '\0';
-	return buf;
+	return text_quoted(cli_text(object, key), buf, size);
 }
 
 void cli_wrap(const struct cli *cli, size_t indent, const char *text)

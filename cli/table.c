@@ -122,6 +122,21 @@ const char *text_safe(const char *text, char *buf, size_t size)
 	return buf;
 }
 
+const char *text_quoted(const char *text, char *buf, size_t size)
+{
+	char *to = buf;
+
+	text_safe(text, buf, size);
+	for (const char *from = buf; *from;) {
+		bool quote = strncmp(from, "\\x22", 4) == 0;
+
+		*to++ = quote ? '"' : *from;
+		from += quote ? 4 : 1;
+	}
+	*to = '\0';
+	return buf;
+}
+
 void table_init(struct table *t, const char *const *heading, size_t n_columns)
 {
 	*t = (struct table){.heading = heading, .n_columns = n_columns};

@@ -26,6 +26,8 @@ const char *text_cut(const char *text, size_t columns, char *buf, size_t size);
 /* Text from the network for a terminal: control characters escaped (log_escape), and the
  * invisible ones that turn the direction of writing, or hide, as U+FFFD. */
 const char *text_safe(const char *text, char *buf, size_t size);
+/* The same with quotation marks as they are: not for what stands in quotes. */
+const char *text_quoted(const char *text, char *buf, size_t size);
 
 void table_init(struct table *t, const char *const *heading, size_t n_columns);
 /* First every row is measured, then every row printed: rows need not be kept. */

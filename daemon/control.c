@@ -553,6 +553,8 @@ static const struct varlink_method control_methods[] = {
 	{"Explain", control_explain},
 	{"Flows", control_flows},
 	{"Reload", control_reload},
+	{"NatType", control_nat_type},
+	{"Profiles", control_profiles},
 	{NULL, NULL},
 };
 

@@ -15,6 +15,7 @@
 #include "daemon/check.h"
 #include "daemon/core_store.h"
 #include "daemon/explain.h"
+#include "daemon/nat_type.h"
 #include "firewall/conntrack.h"
 #include "lease/lease.h"
 
@@ -105,6 +106,13 @@ struct control_ops {
 	void (*reload)(void *core,
 		       void (*done)(void *arg, const char *error, size_t ended),
 		       void *arg);
+	/* Which NAT a host sees, or with NULL a host of each LAN. false: it is in none. */
+	bool (*nat_type)(void *core, const struct in6_addr *host,
+			 void (*each)(void *arg, const char *lan,
+				      const struct nat_type *type),
+			 void *arg);
+	/* The configuration that holds. Borrowed until the next call of anything. */
+	const struct config *(*config)(void *core);
 };
 
 /* Serves on the listening AF_UNIX stream socket, which it takes over, also on failure.

@@ -24,3 +24,5 @@ void control_history(void *arg, struct varlink_call *call);
 void control_explain(void *arg, struct varlink_call *call);
 void control_flows(void *arg, struct varlink_call *call);
 json_t *control_lease(const struct control *c, const struct lease *l, uint64_t now_ms);
+void control_nat_type(void *arg, struct varlink_call *call);
+void control_profiles(void *arg, struct varlink_call *call);

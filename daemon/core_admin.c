@@ -178,9 +178,18 @@ static void core_history_asked(void *arg, const struct store_question *q,
 }
 
 const struct control_ops core_control_ops = {
-	core_status,    core_each_lease,   core_find_lease,    core_last_port,
-	core_end_lease, core_check,        core_history_asked, core_explain,
-	core_flows_of,  core_reload_asked,
+	.status = core_status,
+	.each_lease = core_each_lease,
+	.find_lease = core_find_lease,
+	.last_port = core_last_port,
+	.end_lease = core_end_lease,
+	.check = core_check,
+	.history = core_history_asked,
+	.explain = core_explain,
+	.flows = core_flows_of,
+	.reload = core_reload_asked,
+	.nat_type = core_nat_type,
+	.config = core_config,
 };
 
 void core_admin_answer(struct core *c, size_t i, enum lease_reason reason)

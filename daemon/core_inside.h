@@ -20,6 +20,7 @@
 #include "daemon/heal.h"
 #include "daemon/identity.h"
 #include "daemon/ledger.h"
+#include "daemon/nat_type.h"
 #include "daemon/pace.h"
 #include "daemon/topology.h"
 #include "daemon/workers.h"
@@ -171,6 +172,16 @@ void core_explain_end(struct core *c);
 
 /* What stands in the way now; NULL: no memory. */
 const struct check_report *core_check(void *arg);
+/* Which NAT that host, or any of each LAN, sees; false: it is in none. */
+bool core_nat_type(void *arg, const struct in6_addr *host,
+		   void (*each)(void *each_arg, const char *lan,
+				const struct nat_type *type),
+		   void *each_arg);
+const struct config *core_config(void *arg);
+/* May ports open to that host of that LAN (NULL: any) that it did not ask for, by an access
+ * rule or by what its LAN says? */
+bool core_open_nat_on(const struct core *c, uint16_t lan, const struct in6_addr *host,
+		      bool *by_access);
 /* The store; and if the kernel holds nothing, its leases first. -ENOMEM. */
 int core_keep(struct core *c);
 /* Serves, from the first call on. */

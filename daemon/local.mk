@@ -6,6 +6,7 @@ libdaemon_a_SOURCES = \
 	daemon/control.c daemon/control.h daemon/control_inside.h \
 	daemon/control_explain.c \
 	daemon/control_history.c \
+	daemon/control_nat.c \
 	daemon/core.c daemon/core.h daemon/core_inside.h \
 	daemon/core_admin.c \
 	daemon/core_check.c \
@@ -13,6 +14,7 @@ libdaemon_a_SOURCES = \
 	daemon/core_explain.c \
 	daemon/core_history.c daemon/core_history.h \
 	daemon/core_keep.c \
+	daemon/core_nat.c \
 	daemon/core_network.c \
 	daemon/core_serve.c \
 	daemon/core_upstream.c daemon/core_upstream.h \
@@ -30,6 +32,7 @@ libdaemon_a_SOURCES = \
 	daemon/ledger_start.c \
 	daemon/lease_log.c daemon/lease_log.h \
 	daemon/listen.c daemon/listen.h \
+	daemon/nat_type.c daemon/nat_type.h \
 	daemon/notify.c daemon/notify.h \
 	daemon/options.c daemon/options.h \
 	daemon/pace.c daemon/pace.h \
@@ -113,6 +116,11 @@ check_PROGRAMS += tests/unit/test_lease_log
 tests_unit_test_lease_log_SOURCES = tests/unit/test_lease_log.c
 tests_unit_test_lease_log_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_lease_log_LDADD = libdaemon_san.a liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_nat_type
+tests_unit_test_nat_type_SOURCES = tests/unit/test_nat_type.c
+tests_unit_test_nat_type_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_nat_type_LDADD = libdaemon_san.a libbase_san.a $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_pace
 tests_unit_test_pace_SOURCES = tests/unit/test_pace.c

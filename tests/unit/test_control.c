@@ -211,9 +211,55 @@ static void flows(void *core, uint8_t protocol, uint16_t port, control_flows_don
 	done(arg, port == 9 ? -EBUSY : 0, find_lease(f, &key), &flow, 1, false);
 }
 
-static const struct control_ops ops = {status,    each_lease, find_lease, last_port,
-				       end_lease, check,      history,    explain,
-				       flows,     reload};
+static bool
+nat_type(void *core, const struct in6_addr *host,
+	 void (*each)(void *arg, const char *lan, const struct nat_type *type), void *arg)
+{
+	static const struct nat_type type = {
+		.mapping = NAT_MAPPING_INDEPENDENT,
+		.filtering = NAT_FILTERING_ADDRESS_PORT,
+		.at_best = true,
+		.grades = {"Moderate", "Type 2", "B"},
+		.n = 2,
+		.reason = {{"own-ports", "it keeps its port", ""},
+			   {"open-nat-off", "it is off", "open-nat = true"}},
+	};
+	struct in6_addr stranger;
+
+	(void)core;
+	assert_int_equal(addr_parse("11.0.0.9", &stranger), 0);
+	if (host && addr_equal(host, &stranger))
+		return false;
+	each(arg, "br-lan", &type);
+	if (!host)
+		each(arg, "br-guest", &type);
+	return true;
+}
+
+static const struct config *config(void *core)
+{
+	static struct config c = {.n_profiles = 2,
+				  .profile = {"xbox", "battle-net"},
+				  .profiles_dir = "/usr/share/p"};
+
+	(void)core;
+	return &c;
+}
+
+static const struct control_ops ops = {
+	.status = status,
+	.each_lease = each_lease,
+	.find_lease = find_lease,
+	.last_port = last_port,
+	.end_lease = end_lease,
+	.check = check,
+	.history = history,
+	.explain = explain,
+	.flows = flows,
+	.reload = reload,
+	.nat_type = nat_type,
+	.config = config,
+};
 
 static int setup(void **state)
 {
@@ -710,6 +756,40 @@ static void tells_who_is_connected(void **state)
 	ask(f, FLOWS("9"), BUSY);
 }
 
+#define NAT_TYPE(parameters)                                                             \
+	"{\"method\":\"org.portreeve.NatType\",\"parameters\":" parameters "}"
+#define VERDICT(lan, host)                                                                 \
+	"{\"lan\":\"" lan "\",\"host\":" host ",\"mapping\":\"endpoint-independent\","     \
+	"\"filtering\":\"address-and-port-dependent\",\"at_best\":true,"                   \
+	"\"xbox\":\"Moderate\",\"playstation\":\"Type 2\",\"nintendo\":\"B\","             \
+	"\"reasons\":[{\"id\":\"own-ports\",\"text\":\"it keeps its port\",\"fix\":null}," \
+	"{\"id\":\"open-nat-off\",\"text\":\"it is off\",\"fix\":\"open-nat = true\"}]}"
+
+static void tells_what_nat_a_host_sees(void **state)
+{
+	struct fixture *f = *state;
+
+	ask(f, NAT_TYPE("{\"host\":\"192.168.1.20\"}"),
+	    "{\"parameters\":{\"verdicts\":[" VERDICT("br-lan",
+						      "\"192.168.1.20\"") "]}}");
+	ask(f, NAT_TYPE("{}"),
+	    "{\"parameters\":{\"verdicts\":[" VERDICT("br-lan", "null") "," VERDICT(
+		    "br-guest", "null") "]}}");
+	ask(f, NAT_TYPE("{\"host\":\"11.0.0.9\"}"),
+	    "{\"error\":\"org.portreeve.NotInside\",\"parameters\":{\"host\":\"11.0.0.9\"}}");
+	ask(f, NAT_TYPE("{\"host\":\"console\"}"), INVALID("host"));
+	ask(f, NAT_TYPE("{\"host\":1}"), INVALID("host"));
+	ask(f, NAT_TYPE("{\"lan\":\"br-lan\"}"), INVALID("lan"));
+}
+
+static void tells_which_profiles_are_on(void **state)
+{
+	struct fixture *f = *state;
+
+	ask(f, "{\"method\":\"org.portreeve.Profiles\"}",
+	    "{\"parameters\":{\"directory\":\"/usr/share/p\",\"on\":[\"xbox\",\"battle-net\"]}}");
+}
+
 static void describes_its_interface(void **state)
 {
 	struct fixture *f = *state;
@@ -751,6 +831,8 @@ int main(void)
 		TEST(refuses_wrong_questions_by_name),
 		TEST(explains_a_port),
 		TEST(tells_who_is_connected),
+		TEST(tells_what_nat_a_host_sees),
+		TEST(tells_which_profiles_are_on),
 		TEST(describes_its_interface),
 	};
 

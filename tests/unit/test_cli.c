@@ -613,6 +613,84 @@ static void exits_0_with_help_and_version(void **state)
 	}
 }
 
+#define VERDICT                                                                                       \
+	"{\"lan\":\"br-lan\",\"host\":\"192.168.1.20\",\"mapping\":\"unknown\","                      \
+	"\"filtering\":\"address-and-port-dependent\",\"at_best\":true,"                              \
+	"\"xbox\":\"Moderate\",\"playstation\":\"Type 2\",\"nintendo\":\"B\",\"reasons\":["           \
+	"{\"id\":\"cgnat\",\"text\":\"carrier's \\u001B NAT\",\"fix\":\"ask for one \\\"IPv4\\\"\"}," \
+	"{\"id\":\"may-ask\",\"text\":\"it may ask\",\"fix\":null}]}"
+
+static void tells_what_nat_a_host_sees(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(run_with(f, "nat-type 192.168.1.20",
+				  "{\"parameters\":{\"verdicts\":[" VERDICT "]}}"),
+			 0);
+	assert_string_equal(f->call,
+			    "{\"method\":\"org.portreeve.NatType\",\"parameters\":"
+			    "{\"host\":\"192.168.1.20\"}}");
+	assert_string_equal(
+		f->out,
+		"192.168.1.20 on br-lan\n"
+		"    mapping: unknown\n"
+		"  filtering: address-and-port-dependent\n"
+		"   consoles: at best Xbox Moderate, PlayStation Type 2, Nintendo B\n"
+		"  · carrier's \\x1b NAT\n"
+		"    → ask for one \"IPv4\"\n"
+		"  · it may ask\n");
+	assert_int_equal(run_with(f, "--json nat-type",
+				  "{\"parameters\":{\"verdicts\":[" VERDICT "]}}"),
+			 0);
+	assert_string_equal(f->out, "{\"verdicts\":[" VERDICT "]}\n");
+	assert_int_equal(run_with(f, "nat-type 11.0.0.9",
+				  "{\"error\":\"org.portreeve.NotInside\",\"parameters\":"
+				  "{\"host\":\"11.0.0.9\"}}"),
+			 1);
+	assert_string_equal(f->err,
+			    "portreeve: 11.0.0.9 is in no LAN; see portreeve status\n");
+	assert_int_equal(run(f, "nat-type console"), 64);
+	assert_int_equal(run(f, "nat-type ::1"), 64);
+	assert_int_equal(run(f, "nat-type 1.2.3.4 1.2.3.5"), 64);
+	assert_int_equal(run(f, "list --stun a"), 64);
+}
+
+static void lists_and_shows_profiles(void **state)
+{
+	struct fixture *f = *state;
+	char path[64], answer[256];
+	FILE *p;
+
+	snprintf(path, sizeof(path), "%s/game.conf", f->dir);
+	snprintf(answer, sizeof(answer),
+		 "{\"parameters\":{\"directory\":\"%s\",\"on\":[\"game\"]}}", f->dir);
+	p = fopen(path, "w");
+	assert_non_null(p);
+	fputs("# A \"game\" \x1b[31m\ntrigger \"g\" {\n\twhen = { \"tcp/1\" }\n}\n", p);
+	fclose(p);
+	assert_int_equal(run_with(f, "profiles", answer), 0);
+	assert_string_equal(f->call, "{\"method\":\"org.portreeve.Profiles\"}");
+	assert_non_null(strstr(f->out, "PROFILE  ON  FOR\n"
+				       "game     on  A \"game\" \\x1b[31m\n"));
+	assert_int_equal(run_with(f, "profiles game", answer), 0);
+	assert_string_equal(f->out,
+			    "# game, on\n# A \"game\" \\x1b[31m\ntrigger \"g\" {\n"
+			    " when = { \"tcp/1\" }\n}\n");
+	assert_int_equal(run_with(f, "profiles --json", answer), 0);
+	assert_non_null(strstr(f->out, "{\"name\":\"game\",\"on\":true,\"about\":"));
+	assert_int_equal(run_with(f, "profiles ../etc", answer), 1);
+	assert_int_equal(run_with(f, "profiles other", answer), 1);
+	unlink(path);
+	assert_int_equal(
+		run_with(f, "profiles",
+			 "{\"parameters\":{\"directory\":\"/nonexistent\",\"on\":[]}}"),
+		70);
+	assert_int_equal(run_with(f, "profiles",
+				  "{\"parameters\":{\"directory\":null,\"on\":[]}}"),
+			 1);
+	assert_int_equal(run(f, "profiles a b"), 64);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -628,6 +706,8 @@ int main(void)
 		TEST(shows_who_is_connected),
 		TEST(tells_the_status_of_a_daemon_that_waits),
 		TEST(tells_the_history),
+		TEST(tells_what_nat_a_host_sees),
+		TEST(lists_and_shows_profiles),
 		TEST(deletes_and_says_what_ended),
 		TEST(reloads_and_says_what_that_ended),
 		TEST(exits_1_when_there_is_no_such_lease),

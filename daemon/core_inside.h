@@ -178,10 +178,6 @@ bool core_nat_type(void *arg, const struct in6_addr *host,
 				const struct nat_type *type),
 		   void *each_arg);
 const struct config *core_config(void *arg);
-/* May ports open to that host of that LAN (NULL: any) that it did not ask for, by an access
- * rule or by what its LAN says? */
-bool core_open_nat_on(const struct core *c, uint16_t lan, const struct in6_addr *host,
-		      bool *by_access);
 /* The store; and if the kernel holds nothing, its leases first. -ENOMEM. */
 int core_keep(struct core *c);
 /* Serves, from the first call on. */

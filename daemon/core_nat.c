@@ -13,18 +13,14 @@ static bool core_lan_has(const struct lease_lan *lan, const struct in6_addr *hos
 	return false;
 }
 
-bool core_open_nat_on(const struct core *c, uint16_t lan, const struct in6_addr *host,
-		      bool *by_access)
+/* May ports open to that host of that LAN (NULL: any) that it did not ask for? */
+static bool core_open_nat_on(const struct core *c, uint16_t lan,
+			     const struct in6_addr *host, bool *by_access)
 {
 	const struct lease_access *rule = host ? policy_access(&c->policy, host) : NULL;
 
 	*by_access = rule && rule->open_nat != ACCESS_OPEN_NAT_AS_LAN;
-	if (*by_access)
-		return rule->open_nat == ACCESS_OPEN_NAT_ON;
-	for (size_t i = 0; i < c->config.n_lans; i++)
-		if (strcmp(c->config.lan[i].name, c->topology.lan[lan].name) == 0)
-			return c->config.lan[i].open_nat;
-	return true; /* no LAN is written: all are, as they are by default */
+	return host ? policy_unasked(&c->policy, host) : c->topology.lan[lan].open_nat;
 }
 
 struct core_owned {

@@ -257,9 +257,10 @@ static int core_make_loop(struct core *c)
 	c->state_due = event_new(b, -1, 0, core_state_due, c);
 	c->judge_due = event_new(b, -1, 0, core_judge_due, c);
 	c->unknown_due = event_new(b, -1, 0, core_unknown_due, c);
+	c->own_due = event_new(b, -1, 0, core_own_due, c);
 	if (!c->ledger || !c->upstream || !c->workers || !c->parent_readable ||
 	    !c->links_readable || !c->terminate || !c->state_due || !c->judge_due ||
-	    !c->trigger || !c->unknown_due)
+	    !c->trigger || !c->unknown_due || !c->own_due)
 		return -ENOMEM;
 	event_add(c->parent_readable, NULL);
 	event_add(c->links_readable, NULL);
@@ -369,6 +370,8 @@ void core_free(struct core *c)
 		event_free(c->judge_due);
 	if (c->unknown_due)
 		event_free(c->unknown_due);
+	if (c->own_due)
+		event_free(c->own_due);
 	if (c->base)
 		event_base_free(c->base);
 	if (c->tcp_idle >= 0)

@@ -154,6 +154,7 @@ void core_take_config(struct core *c, int fd)
 	ledger_restore_idle(c->ledger);
 	core_store_bound(c->store, c->config.history_days, c->config.history_rows);
 	core_look_around(c, CORE_OTHER_CONFIG);
+	core_own_look(c);
 	if (before.requests_per_second != next.requests_per_second)
 		for (uint16_t i = 0; i < LEASE_LANS_MAX; i++) {
 			workers_restart(c->workers, ROLE_PCP, i);

@@ -81,6 +81,7 @@ struct core {
 	struct core_unknown unknown[CORE_UNKNOWN];
 	size_t n_unknown;
 	struct event *unknown_due;
+	struct event *own_due;
 	struct event *parent_readable;
 	struct event *links_readable;
 	struct event *terminate;
@@ -138,6 +139,9 @@ bool core_all_lans_there(const struct core *c);
 void core_unasked_look(struct core *c);
 /* What the firewall has to know of it; NULL: nothing is opened unasked. Stays where it is. */
 const struct firewall_learn *core_unasked_learn(struct core *c);
+/* The router's own ports, as they are now; and the callback of the timer that looks again. */
+void core_own_look(struct core *c);
+void core_own_due(int fd, short what, void *arg);
 /* Flows that were not known: the callback of their timer. */
 void core_unknown_due(int fd, short what, void *arg);
 

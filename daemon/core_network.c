@@ -236,6 +236,7 @@ static void core_wan_changed(struct core *c, const struct topology *was)
 		log_info("WAN %s: %s", t->wan, addr_text(&t->wan4, addr));
 	core_follow_address(c, now);
 	core_set_wan(c);
+	core_own_look(c);
 }
 
 /* A pinhole towards an address of a prefix that is gone would let a stranger in who gets that

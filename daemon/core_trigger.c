@@ -15,7 +15,7 @@
 
 #define PING_S 10
 #define PINGS_MISSED 3 /* unanswered: it is replaced */
-#define LOG_AGAIN_S 10 /* the packet log is somebody else's: it is tried again */
+#define LOG_AGAIN_S 3  /* the packet log is somebody else's: it is tried again */
 #define LOG_SOON_S 1   /* perhaps he is about to end */
 
 struct core_trigger {

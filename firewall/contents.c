@@ -14,6 +14,7 @@
 
 /* The kernel counts the length of a list in 16 bits and takes a longer one as a short one. */
 #define FILL_MAX (48 * 1024)
+#define OWN_FIRST 1024 /* the source ports below are not chosen by us */
 
 static void fill_begin(struct filler *f)
 {
@@ -245,6 +246,44 @@ static int lan_put(struct firewall *fw)
 	return fill_reach(fw, r->nets, r->n_nets);
 }
 
+void fill_single_ports(struct filler *f, uint8_t protocol, const struct portset *ports,
+		       uint16_t first)
+{
+	for (uint32_t p = first; p < 65536; p++) {
+		const uint8_t key[ELEMENT_PORT_KEY] = {protocol,          0,         0, 0,
+						       (uint8_t)(p >> 8), (uint8_t)p};
+
+		if (portset_has(ports, (uint16_t)p))
+			fill(f, &(struct kernel_element){.key = key,
+							 .key_len = sizeof(key)});
+	}
+}
+
+static void own_put(struct firewall *fw)
+{
+	struct filler f = {.fw = fw, .set = "own"};
+
+	flush_message(&fw->batch, fw->table, f.set);
+	fill_single_ports(&f, IPPROTO_TCP, &fw->router.own_tcp, OWN_FIRST);
+	fill_single_ports(&f, IPPROTO_UDP, &fw->router.own_udp, OWN_FIRST);
+	fill_end(&f);
+}
+
+int firewall_set_own(struct firewall *fw, const struct portset *tcp,
+		     const struct portset *udp)
+{
+	struct router *r = &fw->router;
+
+	if (!memcmp(&r->own_tcp, tcp, sizeof(*tcp)) &&
+	    !memcmp(&r->own_udp, udp, sizeof(*udp)))
+		return 0;
+	r->own_tcp = *tcp;
+	r->own_udp = *udp;
+	nl_batch_begin(&fw->batch);
+	own_put(fw);
+	return nl_commit_whole(&fw->nl, &fw->batch);
+}
+
 int firewall_set_learners(struct firewall *fw, const struct prefix *nets, size_t n_nets)
 {
 	struct prefix *now = copy_of(nets, n_nets, sizeof(*nets));
@@ -392,6 +431,7 @@ int router_put(struct firewall *fw)
 	if (fw->router.wan_known)
 		wan_put(fw);
 	zones_put(fw);
+	own_put(fw);
 	fill_prefixes(fw, "learn4", true, fw->router.learners, fw->router.n_learners);
 	return fw->router.lan_known ? lan_put(fw) : 0;
 }

@@ -147,6 +147,10 @@ int firewall_set_wan(struct firewall *fw, const char *const *names, size_t n_nam
 int firewall_set_lan(struct firewall *fw, const char *const *names, size_t n_names,
 		     const struct prefix *nets, size_t n_nets, const uint16_t *ports,
 		     size_t n_ports);
+/* Ports of the router's own programs: LAN hosts do not leave from these, from 1024 up. Nothing
+ * is done if they are known. */
+int firewall_set_own(struct firewall *fw, const struct portset *tcp,
+		     const struct portset *udp);
 /* The networks whose hosts' packets are told of; subnets of the LANs'. */
 int firewall_set_learners(struct firewall *fw, const struct prefix *nets, size_t n_nets);
 /* All pairs of port and remote are told of again. */

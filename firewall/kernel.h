@@ -41,6 +41,8 @@ struct router {
 	size_t n_http;
 	struct firewall_zone *zones;
 	size_t n_zones;
+	struct portset own_tcp; /* of the router's own programs */
+	struct portset own_udp;
 	struct prefix *learners;
 	size_t n_learners;
 	struct firewall_epoch epoch;
@@ -146,6 +148,9 @@ void fill_port_ranges(struct filler *f, const uint8_t *prefix, uint8_t key_len,
 		      const struct portset *ports);
 /* The same for proto . port. */
 void fill_ports(struct filler *f, uint8_t protocol, const struct portset *ports);
+/* Each port by itself, from the first one on. */
+void fill_single_ports(struct filler *f, uint8_t protocol, const struct portset *ports,
+		       uint16_t first);
 
 /* Append to the batch: all rules, whose own sets get ids from next_set on (-ENOMEM), and the
  * those that guard the workers, the contents of `reserved` and `wan_allow`, and of the sets of

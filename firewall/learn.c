@@ -79,15 +79,8 @@ void learn_put(struct firewall *fw, const struct firewall_config *config)
 		if (q->udp)
 			portset_add(&udp, q->first, q->last);
 	}
-	for (uint32_t i = 0; l && i < 2 * 65536U; i++) {
-		uint8_t key[ELEMENT_PORT_KEY] = {i < 65536 ? IPPROTO_TCP : IPPROTO_UDP};
-
-		if (!portset_has(i < 65536 ? &tcp : &udp, (uint16_t)i))
-			continue;
-		key[4] = (uint8_t)(i >> 8);
-		key[5] = (uint8_t)i;
-		fill(&f, &(struct kernel_element){.key = key, .key_len = sizeof(key)});
-	}
+	fill_single_ports(&f, IPPROTO_TCP, &tcp, 0);
+	fill_single_ports(&f, IPPROTO_UDP, &udp, 0);
 	fill_end(&f);
 }
 

@@ -216,6 +216,14 @@ static void fill_outsrc(struct rules *r, const struct firewall_config *c)
 	expr_goto(e, "moved");
 	rules_end(r);
 
+	/* A program of the router itself. */
+	e = rules_begin(r, "outsrc");
+	expr_nfproto_ipv4(e, true);
+	rules_proto_port(e, EXPR_SPORT);
+	expr_in_set(e, "own", 0);
+	expr_goto(e, "moved");
+	rules_end(r);
+
 	e = rules_begin(r, "outsrc");
 	expr_nfproto_ipv4(e, true);
 	expr_sport_below(e, 1024);

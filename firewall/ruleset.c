@@ -182,6 +182,7 @@ static const struct set_spec sets[] = {
 	 .timeout_ms = GUARD_MS,
 	 .size = CLAIM_HOSTS},
 	{.name = "quiet", .key_type = PROTO_PORT, .key_len = 8},
+	{.name = "own", .key_type = PROTO_PORT, .key_len = 8},
 	{.name = "learn4",
 	 .flags = NFT_SET_INTERVAL,
 	 .key_type = KERNEL_TYPE_IP,

@@ -127,16 +127,31 @@ static void sockets_read(struct sockets *s)
 	log_warn("the router's own ports could not be read: %m");
 }
 
+static void sockets_refresh(struct sockets *s, uint32_t wan_index,
+			    const struct in6_addr *wan4, uint64_t now_ms)
+{
+	if (s->known && now_ms - s->read_ms < SOCKETS_FRESH_MS &&
+	    s->wan_index == wan_index && addr_equal(&s->wan4, wan4))
+		return;
+	s->known = true;
+	s->read_ms = now_ms;
+	s->wan_index = wan_index;
+	s->wan4 = *wan4;
+	sockets_read(s);
+}
+
 bool sockets_listen(struct sockets *s, uint8_t protocol, uint16_t port,
 		    uint32_t wan_index, const struct in6_addr *wan4, uint64_t now_ms)
 {
-	if (!s->known || now_ms - s->read_ms >= SOCKETS_FRESH_MS ||
-	    s->wan_index != wan_index || !addr_equal(&s->wan4, wan4)) {
-		s->known = true;
-		s->read_ms = now_ms;
-		s->wan_index = wan_index;
-		s->wan4 = *wan4;
-		sockets_read(s);
-	}
+	sockets_refresh(s, wan_index, wan4, now_ms);
 	return portset_has(protocol == IPPROTO_TCP ? &s->tcp : &s->udp, port);
+}
+
+void sockets_ports(struct sockets *s, uint32_t wan_index, const struct in6_addr *wan4,
+		   uint64_t now_ms, const struct portset **tcp,
+		   const struct portset **udp)
+{
+	sockets_refresh(s, wan_index, wan4, now_ms);
+	*tcp = &s->tcp;
+	*udp = &s->udp;
 }

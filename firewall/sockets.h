@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/portset.h"
 
 struct sockets;
 
@@ -23,3 +24,7 @@ void sockets_close(struct sockets *s); /* NULL is fine */
  */
 bool sockets_listen(struct sockets *s, uint8_t protocol, uint16_t port,
 		    uint32_t wan_index, const struct in6_addr *wan4, uint64_t now_ms);
+/* All of them, in the same way; good until the next call. */
+void sockets_ports(struct sockets *s, uint32_t wan_index, const struct in6_addr *wan4,
+		   uint64_t now_ms, const struct portset **tcp,
+		   const struct portset **udp);

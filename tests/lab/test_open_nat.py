@@ -366,3 +366,20 @@ error = struct.unpack_from("=i", s.recv(4096), 16)[0]
 print("bound" if not error else os.strerror(-error), flush=True)
 time.sleep(60)
 """
+
+
+def test_a_port_of_the_routers_own_is_not_left_from(lab, gw, ports):
+    """opennat 8.6: WireGuard's 51820 and one below the range for moved flows; the host that has
+    it as its source port is moved, the same towards everybody, and opened there"""
+    p = ports()
+    with lab.gw.udp(p), lab.gw.udp(51820):
+        time.sleep(1.1)  # what is known of them is believed for a second
+        gw.reload()
+        for port in (p, 51820):
+            with lab.console.udp(port) as s:
+                moved = net.source_seen(s, lab.inet)[1]
+                assert moved != port
+                assert net.source_seen(s, lab.inet, net.REMOTE2)[1] == moved
+                plays(s)
+                opened(gw, moved)
+                assert net.arrives(lab.inet, s, moved)

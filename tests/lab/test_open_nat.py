@@ -136,7 +136,8 @@ def test_tcp_opens_at_the_fourth_remote(lab, gw, ports):
 
 
 def test_it_lasts_while_the_host_sends_and_ends_within_a_second(lab, gw, ports):
-    """T10, T11: remotes that go on do not hold it, the flow of one is cut, activity reopens"""
+    """T10, T11; prior-art 2.5; opennat 3, row 6: remotes that go on do not hold it, the flow of
+    one is cut, activity reopens"""
     p = ports()
     with lab.console.udp(p) as s, lab.inet.udp() as stranger:
         plays(s)
@@ -213,7 +214,7 @@ def test_made_up_sources_open_nothing(lab, gw, ports):
 
 
 def test_guests_get_nothing_and_sixteen_is_enough(own_lab, ports):
-    """Off on LANs that are not trusted; quota; one host may be let in or left out"""
+    """prior-art 2.6: off on LANs that are not trusted; quota; one host may be let in or left out"""
     config = gateway.CONFIG.replace('lan "br-guest" {', 'lan "br-guest" {\n\topen-nat = false')
     with gateway.Gateway(own_lab, config + OPEN_NAT.replace("idle", "per-host = 3\n\tidle")) as g, \
             contextlib.ExitStack() as stack:

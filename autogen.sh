@@ -11,8 +11,9 @@ usage: ./autogen.sh              make ./configure; installs nothing
        sudo ./autogen.sh check   build and run every test (what .ci/run does)
        sudo ./autogen.sh check-full
                                  check, and distcheck, clang, the layout of the code, a
-                                 browser, large clients and those from npm, and check
-                                 once more in a Debian 13 that it makes
+                                 browser, large clients and those from npm, the life of
+                                 a Debian package, and check once more in a Debian 13
+                                 that it makes
        sudo ./autogen.sh bench   measure against miniupnpd
        sudo ./autogen.sh install [CONFIGURE-OPTION...]
                                  build and install into /usr, /etc, /var and /run
@@ -32,7 +33,7 @@ lab_packages="iproute2 nftables iptables conntrack tcpdump socat procps sqlite3 
 	gupnp-tools coturn"
 check_packages="cppcheck binutils xz-utils systemd util-linux mandoc
 	clang libclang-rt-dev|libclang-rt-19-dev|libclang-rt-14-dev"
-full_packages="clang-format shellcheck debootstrap firewalld ufw dbus chromium
+full_packages="clang-format shellcheck debootstrap debhelper dpkg-dev lintian firewalld ufw dbus chromium
 	fonts-dejavu-core qbittorrent-nox"
 bench_packages="miniupnpd-nftables"
 
@@ -280,7 +281,9 @@ clang_format_all()
 
 shellcheck_all()
 {
-	cd "$top" && shellcheck autogen.sh .ci/run conf/create-users tests/debian13
+	cd "$top" && shellcheck -x autogen.sh .ci/run conf/create-users tests/debian13 \
+		tests/chroot.sh tests/deb packaging/debian/portreeve.prerm \
+		packaging/debian/portreeve.postrm
 }
 
 # What test_browser.py and test_clients.py run with Node.js, in the versions of the lock file.
@@ -302,6 +305,12 @@ debian13()
 	13*) echo "left out: this is Debian 13"; return 0 ;;
 	esac
 	"$top/tests/debian13"
+}
+
+debian_package()
+{
+	quietly "$build/deb.log" make -C "$build/plain" deb &&
+		"$top/tests/deb" "$build/plain/deb"
 }
 
 check()
@@ -333,6 +342,7 @@ check_more()
 	stage "layout" clang_format_all
 	stage "scripts" shellcheck_all
 	stage "browser and large clients" full_lab
+	stage "Debian package" debian_package
 	stage "Debian 13" debian13
 }
 

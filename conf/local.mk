@@ -31,7 +31,7 @@ dist_profiles_DATA = conf/profiles.d/battle-net.conf conf/profiles.d/nintendo-sw
 	conf/profiles.d/playstation.conf conf/profiles.d/source-games.conf \
 	conf/profiles.d/starcraft.conf conf/profiles.d/xbox.conf
 exampledir = $(docdir)/examples
-dist_example_DATA = conf/portreeve.conf conf/router.conf
+dist_example_DATA = conf/portreeve.conf conf/router.conf conf/geo-block.nft conf/qos.nft
 systemdsystemunit_DATA = conf/portreeve.service
 sysusers_DATA = conf/sysusers/portreeve.conf
 tmpfiles_DATA = conf/tmpfiles/portreeve.conf

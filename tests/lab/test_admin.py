@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The admin's own rules on what is open: the two examples that are installed, by packets. Issue 7,
+item 7. They live in our table, since nftables sets serve the rules of their own table only."""
+import os
+import re
+
+import pytest
+
+import gateway
+import natpmp
+import net
+import pcp
+
+CONF = os.path.join(gateway.Programs().top, "conf")
+AF41 = 34 << 2
+
+
+def example(name, **defines):
+    with open(f"{CONF}/{name}.nft", encoding="utf-8") as f:
+        text = f.read()
+    for key, value in defines.items():
+        text, n = re.subn(rf"^define {key} = .*$", f"define {key} = {{ {value} }}", text, flags=re.M)
+        assert n == 1
+    return text
+
+
+GEO = example("geo-block", blocked="12.0.0.0/24", blocked6=f"{net.REMOTE6_2}/128")
+QOS = example("qos")
+
+
+@pytest.fixture(scope="module")
+def lab():
+    with net.Net(ipv6=True) as n:
+        yield n
+
+
+@pytest.fixture(scope="module")
+def gw(lab):
+    """The admin's files are there before the daemon is, as at a boot."""
+    lab.gw.nft(GEO + QOS)
+    with gateway.Gateway(lab) as g:
+        yield g
+    assert not gateway.problems(g.log()), "portreeved logged errors"
+
+
+@pytest.fixture(autouse=True)
+def lease(lab, gw, port):
+    """A lease of the console, and a socket at its inside port."""
+    p = port()
+    with natpmp.Client(lab.console) as c, lab.console.udp(p) as s:
+        assert c.map(natpmp.UDP, p, p, 600).result == 0
+        yield p, s
+
+
+def blocked(lab, lease):
+    """Does the port work for one remote, and not for the other?"""
+    p, s = lease
+    return bool(net.arrives(lab.inet, s, p, source=net.REMOTE1)) and not net.arrives(
+        lab.inet, s, p, source=net.REMOTE2, timeout=0.3)
+
+
+def tos_outside(lab, sock):
+    """The TOS byte that the internet host sees."""
+    with lab.inet.udp() as there:
+        there.setsockopt(net.socket.IPPROTO_IP, net.socket.IP_RECVTOS, 1)
+        sock.sendto(b"play", there.getsockname()[:2] if there.getsockname()[0] != "0.0.0.0"
+                    else (net.REMOTE1, there.getsockname()[1]))
+        _, control, _, _ = there.recvmsg(64, 256)
+        return control[0][2][0]
+
+
+def gamers(lab):
+    return net.CONSOLE in lab.gw.run("nft", "list", "set", "inet", "portreeve", "my_gamers").stdout
+
+
+def test_geo_block(lab, lease):
+    assert blocked(lab, lease)
+
+
+def test_geo_block_leaves_the_routers_other_ports_alone(lab):
+    with lab.gw.udp(5999) as s, net.fresh_udp(lab.inet, net.REMOTE2) as there:
+        there.sendto(b"x", (net.WAN, 5999))
+        assert s.recv(10) == b"x"
+
+
+def test_geo_block_of_pinholes(lab, gw, port):
+    p = port()
+    with pcp.Client(lab.console, source=net.CONSOLE6) as c, \
+            lab.console.udp(p, net.CONSOLE6) as s:
+        assert c.map(pcp.UDP, p, p, 600).result == 0
+        assert net.arrives(lab.inet, s, p, net.CONSOLE6, source=net.REMOTE6)
+        assert not net.arrives(lab.inet, s, p, net.CONSOLE6, 0.3, net.REMOTE6_2)
+
+
+def test_qos_marks_what_leaves_from_open_ports_alone(lab, lease):
+    assert tos_outside(lab, lease[1]) == AF41
+    assert gamers(lab)
+    with lab.console.udp() as other:
+        assert tos_outside(lab, other) == 0
+
+
+@pytest.mark.parametrize("change", ["reload", "restart", "flush", "flush and both files"])
+def test_they_stay(lab, gw, lease, change):
+    """After a reload and a restart of the daemon; and a firewall's own reload, which flushes
+    everything and loads its files in one go, leaves them in force with every lease."""
+    if change == "reload":
+        gw.reload()
+    elif change == "restart":
+        gw.stop()
+        gw.start()
+    elif change == "flush":  # the files are loaded a while later
+        lab.gw.nft("flush ruleset\n" + net.MASQUERADE)
+        net.wait_for(lambda: net.arrives(lab.inet, lease[1], lease[0], timeout=0.2), 3, "repair")
+        lab.gw.nft(GEO + QOS)
+    else:
+        lab.gw.nft("flush ruleset\n" + net.MASQUERADE + GEO + QOS)
+        net.wait_for(lambda: net.arrives(lab.inet, lease[1], lease[0], timeout=0.2), 3, "repair")
+    net.wait_for(lambda: blocked(lab, lease), 3, "the block")
+    assert tos_outside(lab, lease[1]) == AF41
+    assert gw.lease("udp", lease[0])
+
+
+def test_when_the_lease_ends_so_does_the_rest(lab, gw, lease):
+    p, _ = lease
+    gw.clear()
+    with lab.gw.udp(p) as s:  # the router's own service now: nothing is blocked
+        with net.fresh_udp(lab.inet, net.REMOTE2) as there:
+            there.sendto(b"x", (net.WAN, p))
+            assert s.recv(10) == b"x"
+
+
+@pytest.mark.dirty
+def test_remove_takes_them_too(lab, gw):
+    gw.stop()
+    assert gw.run("--remove").returncode == 0
+    assert "inet portreeve" not in lab.gw.run("nft", "list", "tables").stdout
+    gw.start()

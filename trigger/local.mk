@@ -8,3 +8,8 @@ libtrigger_a_SOURCES = \
 check_LIBRARIES += libtrigger_san.a
 libtrigger_san_a_SOURCES = $(libtrigger_a_SOURCES)
 libtrigger_san_a_CFLAGS = $(UNIT_CFLAGS)
+
+check_PROGRAMS += tests/unit/test_trigger
+tests_unit_test_trigger_SOURCES = tests/unit/test_trigger.c
+tests_unit_test_trigger_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_trigger_LDADD = libtrigger_san.a libbase_san.a $(MNL_LIBS) $(EVENT_LIBS) $(UNIT_LIBS)

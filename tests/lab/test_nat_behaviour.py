@@ -139,11 +139,13 @@ def test_one_host(lab, gw):
 
 def test_rfc_5780(lab, gw):
     """opennat 3, row 1: coturn's client, whose filtering test asks at once, and in this network
-    that is sooner than anything opens: so from a port that has been there"""
-    with nat.Stun(lab):
+    that is sooner than anything opens: so from a port that is open"""
+    with nat.Stun(lab), nat.Remotes(lab.inet) as remotes:
         for host in (lab.console, lab.console2):
             where = "-L", host.addr, "-l", "3205"
             assert nat.natdiscovery(host, "-m", *where) == ["EIM"]
+            with host.udp(3205) as s:
+                assert nat.unsolicited(lab.inet, s, remotes.sees("A", s))
             assert nat.natdiscovery(host, "-f", *where) == ["EIF"]
 
 

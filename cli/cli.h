@@ -32,6 +32,8 @@ struct cli {
 	size_t columns; /* width of the terminal */
 	bool colour;
 	int timeout_ms;
+	const char *dhcp_leases; /* as NAMES_FILES; NULL: nowhere, nor the ARP table */
+	const char *vendors;     /* as VENDOR_FILES */
 	/* From the command line. */
 	const char *runtime_dir;
 	const char *remote; /* or NULL */
@@ -42,7 +44,7 @@ struct cli {
 	bool json;
 };
 
-/* Runs one command line; the first four fields and the time limit are set. */
+/* Runs one command line; the fields before `runtime_dir` are set. */
 int cli_run(struct cli *cli, int argc, char **argv);
 
 /* The commands; argv without the name of the command. */

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "base/duration.h"
 #include "cli/cli.h"
+#include "cli/names.h"
 #include "cli/table.h"
 
 #define LIST_BY_COLUMNS 16
@@ -20,6 +22,9 @@ struct rows {
 	struct row *row;
 	size_t n;
 	size_t room;
+	struct names *names; /* of the devices; NULL: no memory */
+	const char *vendors;
+	bool named; /* one at least */
 };
 
 static void rows_free(struct rows *rows)
@@ -27,9 +32,32 @@ static void rows_free(struct rows *rows)
 	for (size_t i = 0; i < rows->n; i++)
 		free(rows->row[i].json);
 	free(rows->row);
+	names_free(rows->names);
 }
 
-static int rows_add(struct rows *rows, const json_t *lease)
+/* What is known here of the host that a lease leads to; absent, where it is not. */
+static void name_device(struct rows *rows, json_t *lease)
+{
+	const struct name *name;
+	struct in6_addr addr;
+	const char *vendor;
+
+	if (!rows->names || addr_parse(cli_text(lease, "internal_address"), &addr))
+		return;
+	name = names_find(rows->names, &addr);
+	if (!name)
+		return;
+	if (name->name[0])
+		json_object_set_new(lease, "device_name", json_string(name->name));
+	if (name->mac[0])
+		json_object_set_new(lease, "device_mac", json_string(name->mac));
+	vendor = names_vendor(rows->names, name, rows->vendors);
+	if (vendor[0])
+		json_object_set_new(lease, "device_vendor", json_string(vendor));
+	rows->named = rows->named || name->name[0] || vendor[0];
+}
+
+static int rows_add(struct rows *rows, json_t *lease)
 {
 	long long port = cli_number(lease, "external_port");
 	bool udp = strcmp(cli_text(lease, "protocol"), "udp") == 0;
@@ -46,6 +74,7 @@ static int rows_add(struct rows *rows, const json_t *lease)
 		rows->row = row;
 		rows->room = room;
 	}
+	name_device(rows, lease);
 	text = json_dumps(lease, JSON_COMPACT);
 	if (!text)
 		return -ENOMEM;
@@ -58,7 +87,8 @@ static int rows_add(struct rows *rows, const json_t *lease)
 
 static int rows_take(struct rows *rows, const json_t *parameters)
 {
-	const json_t *leases = json_object_get(parameters, "leases"), *lease;
+	const json_t *leases = json_object_get(parameters, "leases");
+	json_t *lease;
 	size_t i;
 	int err;
 
@@ -156,8 +186,19 @@ const char *cli_lease_text(const json_t *lease, char *buf, size_t size)
 	return text_safe(text, buf, size);
 }
 
-#define LIST_COLUMNS 6
+enum list_column {
+	LIST_PORT,
+	LIST_TO,
+	LIST_DEVICE,
+	LIST_BY,
+	LIST_AGE,
+	LIST_LEFT,
+	LIST_DESCRIPTION,
+	LIST_COLUMNS
+};
 #define LIST_CELL 768
+#define LIST_DEVICE_COLUMNS 20
+#define LIST_DESCRIPTION_MIN 12
 
 struct cells {
 	char text[LIST_COLUMNS][LIST_CELL];
@@ -184,51 +225,86 @@ static void description_text(const json_t *lease, char *buf, size_t size)
 		 end, what);
 }
 
+/* Its name, else who made it. */
+static void device_text(const json_t *lease, char *buf, size_t size)
+{
+	const char *name = cli_text(lease, "device_name");
+
+	snprintf(buf, size, "%s", *name ? name : cli_text(lease, "device_vendor"));
+}
+
 /* All texts are the daemon's, some of them first a client's: made safe here. */
 static void cells_fill(struct cells *c, const json_t *lease)
 {
 	char raw[LIST_COLUMNS][LIST_CELL];
 
-	cli_port_text(lease, raw[0], LIST_CELL);
-	inside_text(lease, raw[1], LIST_CELL);
-	join_claims(lease, raw[2], LIST_CELL);
-	seconds_text(lease, "age_s", raw[3], LIST_CELL);
-	seconds_text(lease, "remaining_s", raw[4], LIST_CELL);
-	description_text(lease, raw[5], LIST_CELL);
+	cli_port_text(lease, raw[LIST_PORT], LIST_CELL);
+	inside_text(lease, raw[LIST_TO], LIST_CELL);
+	device_text(lease, raw[LIST_DEVICE], LIST_CELL);
+	join_claims(lease, raw[LIST_BY], LIST_CELL);
+	seconds_text(lease, "age_s", raw[LIST_AGE], LIST_CELL);
+	seconds_text(lease, "remaining_s", raw[LIST_LEFT], LIST_CELL);
+	description_text(lease, raw[LIST_DESCRIPTION], LIST_CELL);
 	for (size_t i = 0; i < LIST_COLUMNS; i++)
 		c->cell[i] = text_safe(raw[i], c->text[i], LIST_CELL);
 }
 
+/* Calls `each` for all rows. */
+static int rows_each(const struct cli *cli, const struct rows *rows, struct table *table,
+		     void (*each)(const struct cli *cli, struct table *table,
+				  const char *const *cell))
+{
+	struct cells cells;
+
+	for (size_t i = 0; i < rows->n; i++) {
+		json_t *lease = json_loads(rows->row[i].json, 0, NULL);
+
+		if (!lease)
+			return cli_fail_client(cli, -ENOMEM);
+		cells_fill(&cells, lease);
+		json_decref(lease);
+		each(cli, table, cells.cell);
+	}
+	return CLI_OK;
+}
+
+static void row_measure(const struct cli *cli, struct table *table,
+			const char *const *cell)
+{
+	(void)cli;
+	table_measure(table, cell);
+}
+
+static void row_print(const struct cli *cli, struct table *table, const char *const *cell)
+{
+	table_print(table, cli->out, cli->columns, cell);
+}
+
+/* Without names there is no column for them; where it leaves too little to the description,
+ * the age goes. */
 static int rows_print(const struct cli *cli, const struct rows *rows)
 {
-	static const char *const heading[] = {"PORT", "TO",   "BY",
+	static const char *const heading[] = {"PORT", "TO",   "DEVICE",     "BY",
 					      "AGE",  "LEFT", "DESCRIPTION"};
 	struct table table;
-	struct cells cells;
+	int code;
 
 	if (!rows->n) {
 		fputs("No leases.\n", cli->out);
 		return CLI_OK;
 	}
 	table_init(&table, heading, LIST_COLUMNS);
-	table.max[2] = LIST_BY_COLUMNS;
-	for (int print = 0; print < 2; print++) {
-		if (print)
-			table_print_heading(&table, cli->out, cli->columns, cli->colour);
-		for (size_t i = 0; i < rows->n; i++) {
-			json_t *lease = json_loads(rows->row[i].json, 0, NULL);
-
-			if (!lease)
-				return cli_fail_client(cli, -ENOMEM);
-			cells_fill(&cells, lease);
-			json_decref(lease);
-			if (print)
-				table_print(&table, cli->out, cli->columns, cells.cell);
-			else
-				table_measure(&table, cells.cell);
-		}
-	}
-	return CLI_OK;
+	table.max[LIST_DEVICE] = LIST_DEVICE_COLUMNS;
+	table.max[LIST_BY] = LIST_BY_COLUMNS;
+	code = rows_each(cli, rows, &table, row_measure);
+	if (code)
+		return code;
+	table.hidden[LIST_DEVICE] = !rows->named;
+	table.hidden[LIST_AGE] = rows->named && table_start(&table, LIST_DESCRIPTION) +
+								LIST_DESCRIPTION_MIN >
+							cli->columns;
+	table_print_heading(&table, cli->out, cli->columns, cli->colour);
+	return rows_each(cli, rows, &table, row_print);
 }
 
 static void rows_print_json(const struct cli *cli, const struct rows *rows)
@@ -241,7 +317,7 @@ static void rows_print_json(const struct cli *cli, const struct rows *rows)
 
 int cli_list(struct cli *cli, int argc, char **argv)
 {
-	struct rows rows = {0};
+	struct rows rows = {.vendors = cli->vendors};
 	struct client *cl = NULL;
 	int code;
 
@@ -249,6 +325,10 @@ int cli_list(struct cli *cli, int argc, char **argv)
 	if (argc)
 		return cli_fail(cli, CLI_USAGE,
 				"list takes no arguments; see portreeve help");
+	if (cli->dhcp_leases)
+		rows.names = names_new();
+	if (rows.names)
+		names_read(rows.names, cli->dhcp_leases);
 	code = cli_connect(cli, &cl);
 	if (!code)
 		code = rows_read(cli, cl, &rows);

@@ -1,8 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 noinst_LIBRARIES += libcli.a
-libcli_a_SOURCES = cli/check.c cli/cli.c cli/cli.h cli/client.c cli/client.h cli/delete.c cli/explain.c cli/history.c \
-	cli/list.c cli/nat_type.c cli/probe.c cli/probe.h cli/profiles.c cli/reload.c cli/say.c cli/show.c \
-	cli/status.c cli/stun.c cli/stun.h cli/table.c cli/table.h
+libcli_a_SOURCES = \
+	cli/check.c \
+	cli/cli.c cli/cli.h \
+	cli/client.c cli/client.h \
+	cli/delete.c \
+	cli/explain.c \
+	cli/history.c \
+	cli/list.c \
+	cli/names.c cli/names.h \
+	cli/nat_type.c \
+	cli/probe.c cli/probe.h \
+	cli/profiles.c \
+	cli/reload.c \
+	cli/say.c \
+	cli/show.c \
+	cli/status.c \
+	cli/stun.c cli/stun.h \
+	cli/table.c cli/table.h \
+	cli/vendor.c cli/vendor.h
 
 bin_PROGRAMS += portreeve
 portreeve_SOURCES = cli/main.c
@@ -23,5 +39,10 @@ tests_unit_test_stun_SOURCES = tests/unit/test_stun.c
 tests_unit_test_stun_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_stun_LDADD = libcli_san.a libbase_san.a $(JANSSON_LIBS) $(UNIT_LIBS)
 tests_unit_test_cli_LDADD = libcli_san.a libbase_san.a $(JANSSON_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_names
+tests_unit_test_names_SOURCES = tests/unit/test_names.c
+tests_unit_test_names_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_names_LDADD = libcli_san.a libbase_san.a $(JANSSON_LIBS) $(UNIT_LIBS)
 
 dist_man_MANS += doc/portreeve.1 doc/portreeve.conf.5 doc/portreeve-profiles.5

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/names.h"
+#include "cli/vendor.h"
 
 #define CLI_TIMEOUT_MS 5000
 #define CLI_COLUMNS 80
@@ -41,7 +43,12 @@ int main(int argc, char **argv)
 		.columns = columns_find(),
 		.colour = colour_wanted(),
 		.timeout_ms = CLI_TIMEOUT_MS,
+		.dhcp_leases = getenv("PORTREEVE_DHCP_LEASES"),
+		.vendors = VENDOR_FILES,
 	};
+
+	if (!cli.dhcp_leases)
+		cli.dhcp_leases = NAMES_FILES;
 
 	return cli_run(&cli, argc, argv);
 }

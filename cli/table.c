@@ -155,6 +155,16 @@ void table_measure(struct table *t, const char *const *cell)
 	}
 }
 
+size_t table_start(const struct table *t, size_t column)
+{
+	size_t start = 0;
+
+	for (size_t i = 0; i < column; i++)
+		if (!t->hidden[i])
+			start += t->width[i] + TABLE_GAP;
+	return start;
+}
+
 void table_print(const struct table *t, FILE *out, size_t columns,
 		 const char *const *cell)
 {
@@ -164,6 +174,9 @@ void table_print(const struct table *t, FILE *out, size_t columns,
 	for (size_t i = 0; i <= last; i++) {
 		size_t room = t->width[i];
 		const char *text;
+
+		if (t->hidden[i])
+			continue;
 
 		if (i == last)
 			room = columns > start + TABLE_LAST_MIN ? columns - start

@@ -17,6 +17,7 @@ struct table {
 	size_t max
 		[TABLE_COLUMNS]; /* longer ones are cut; 0: never. Not of the last one. */
 	size_t width[TABLE_COLUMNS];
+	bool hidden[TABLE_COLUMNS]; /* not printed; not the last one */
 };
 
 /* The columns a text takes on a terminal. */
@@ -32,6 +33,8 @@ const char *text_quoted(const char *text, char *buf, size_t size);
 void table_init(struct table *t, const char *const *heading, size_t n_columns);
 /* First every row is measured, then every row printed: rows need not be kept. */
 void table_measure(struct table *t, const char *const *cell);
+/* Where that column begins. */
+size_t table_start(const struct table *t, size_t column);
 /* `columns`: the width there is. `bold` for the heading, if it is coloured. */
 void table_print_heading(const struct table *t, FILE *out, size_t columns, bool bold);
 void table_print(const struct table *t, FILE *out, size_t columns,

@@ -25,6 +25,8 @@ struct fixture {
 	char *err;
 	size_t columns;
 	bool colour;
+	const char *dhcp_leases;
+	const char *vendors;
 };
 
 static int setup(void **state)
@@ -53,7 +55,11 @@ static int teardown(void **state)
 static int run(struct fixture *f, const char *args)
 {
 	size_t out_len, err_len;
-	struct cli cli = {.columns = f->columns, .colour = f->colour, .timeout_ms = 200};
+	struct cli cli = {.columns = f->columns,
+			  .colour = f->colour,
+			  .timeout_ms = 200,
+			  .dhcp_leases = f->dhcp_leases,
+			  .vendors = f->vendors};
 	char line[256], *argv[32] = {"portreeve"}, *word, *save;
 	int argc = 1, code;
 
@@ -205,6 +211,40 @@ static void lists_sorted_json_for_scripts(void **state)
 	assert_true(json_equal(want, got));
 	json_decref(want);
 	json_decref(got);
+}
+
+/* From the lease file of a DHCP server; the age has no room beside a name of that length. */
+static void lists_devices_by_name(void **state)
+{
+	static const char one[] = "{\"parameters\":{\"leases\":[" XBOX "]}}";
+	struct fixture *f = *state;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/leases", f->dir);
+	file = fopen(path, "w");
+	fputs("1795262580 a4:c0:e1:00:00:01 192.168.1.20 Xbox-\033[1m *\n", file);
+	fclose(file);
+	f->dhcp_leases = path;
+	f->vendors = "/nonexistent";
+	assert_int_equal(run_with(f, "list", one), 0);
+	assert_string_equal(f->out,
+			    "PORT      TO                 DEVICE        BY        AGE  "
+			    "LEFT     DESCRIPTION\n"
+			    "udp/3074  192.168.1.20:3074  Xbox-\\x1b[1m  pcp+upnp  12s  "
+			    "59m 48s  Xbox\n");
+	f->columns = 70;
+	assert_int_equal(run_with(f, "list", one), 0);
+	assert_string_equal(f->out,
+			    "PORT      TO                 DEVICE        BY        "
+			    "LEFT     DESCRIPTI…\n"
+			    "udp/3074  192.168.1.20:3074  Xbox-\\x1b[1m  pcp+upnp  "
+			    "59m 48s  Xbox\n");
+	assert_int_equal(run_with(f, "--json list", one), 0);
+	assert_non_null(strstr(f->out, "\"device_name\":\"Xbox-\\u001B[1m\","
+				       "\"device_mac\":\"a4:c0:e1:00:00:01\"}"));
+	f->dhcp_leases = NULL;
+	unlink(path);
 }
 
 static void says_when_there_are_none(void **state)
@@ -699,6 +739,7 @@ int main(void)
 		TEST(lists_a_table_for_80_columns),
 		TEST(lists_in_full_where_there_is_room),
 		TEST(lists_sorted_json_for_scripts),
+		TEST(lists_devices_by_name),
 		TEST(says_when_there_are_none),
 		TEST(tells_the_status),
 		TEST(tells_what_stands_in_the_way),

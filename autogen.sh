@@ -283,7 +283,9 @@ shellcheck_all()
 {
 	cd "$top" && shellcheck -x autogen.sh .ci/run conf/create-users tests/debian13 \
 		tests/chroot.sh tests/deb packaging/debian/portreeve.prerm \
-		packaging/debian/portreeve.postrm
+		packaging/debian/portreeve.postrm packaging/openwrt/files/uci.sh \
+		packaging/openwrt/files/portreeve.hotplug tests/lab/openwrt.sh &&
+		shellcheck -x --shell=dash packaging/openwrt/files/portreeve.init
 }
 
 # What test_browser.py and test_clients.py run with Node.js, in the versions of the lock file.

@@ -4,7 +4,10 @@
 PACKAGING_DEBIAN = packaging/debian/changelog packaging/debian/control \
 	packaging/debian/copyright packaging/debian/portreeve.postrm \
 	packaging/debian/portreeve.prerm packaging/debian/rules packaging/debian/source/format
-EXTRA_DIST += $(PACKAGING_DEBIAN)
+PACKAGING_OPENWRT = packaging/openwrt/Makefile packaging/openwrt/files/portreeve.config \
+	packaging/openwrt/files/portreeve.hotplug packaging/openwrt/files/portreeve.init \
+	packaging/openwrt/files/uci.sh
+EXTRA_DIST += $(PACKAGING_DEBIAN) $(PACKAGING_OPENWRT)
 
 # A Debian package of this release, in deb/ of the build directory.
 .PHONY: deb

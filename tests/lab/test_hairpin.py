@@ -2,6 +2,8 @@
 """From inside to the external address (L22, N3), with bridge netfilter off and on, and what a
 lease never gets: ports of the router itself and of the admin's own rules. By packets."""
 import contextlib
+import os
+import time
 
 import pytest
 
@@ -58,24 +60,49 @@ def opened(lab, host, port):
 
 def test_two_consoles_meet_that_asked_for_nothing(lab, gw, bridge, port):
     """opennat 3, row 10: with the same source port, each at the external address and port that
-    the other has learnt; also when both send at once. And a host that has nothing open."""
-    for at_once in (False, True):
-        p = port()
-        one, x = opened(lab, lab.console, p)
-        two, y = opened(lab, lab.console2, p)
-        with one, two, lab.pc.udp() as other:
-            assert x != y
-            one.sendto(b"to two", (net.WAN, y))
-            if at_once:
-                two.sendto(b"to one", (net.WAN, x))
-            assert two.recvfrom(64) == (b"to two", (net.WAN, x))
-            if not at_once:
-                two.sendto(b"to one", (net.WAN, x))
+    the other has learnt. And a host that has nothing open."""
+    p = port()
+    one, x = opened(lab, lab.console, p)
+    two, y = opened(lab, lab.console2, p)
+    with one, two, lab.pc.udp() as other:
+        assert x != y
+        one.sendto(b"to two", (net.WAN, y))
+        assert two.recvfrom(64) == (b"to two", (net.WAN, x))
+        two.sendto(b"to one", (net.WAN, x))
+        assert one.recvfrom(64) == (b"to one", (net.WAN, y))
+        other.sendto(b"hello", (net.WAN, y))
+        data, peer = two.recvfrom(64)
+        two.sendto(data, peer)
+        assert other.recvfrom(64) == (b"hello", (net.WAN, y))
+
+
+def test_two_consoles_that_both_begin(lab, gw, bridge, port):
+    """opennat 3, row 10: at the same moment, from two processes; nothing is lost"""
+    pairs = []
+    with contextlib.ExitStack() as stack:
+        for p in (port() for _ in range(8)):
+            pairs.append((*opened(lab, lab.console, p), *opened(lab, lab.console2, p)))
+            stack.enter_context(pairs[-1][0])
+            stack.enter_context(pairs[-1][2])
+        begin = time.monotonic() + 0.05
+
+        def send(which, payload):
+            for n, (one, x, two, y) in enumerate(pairs):
+                while time.monotonic() < begin + n * 0.005:
+                    pass
+                sock, to = ((one, y), (two, x))[which]
+                sock.sendto(payload, (net.WAN, to))
+        child = os.fork()
+        if not child:
+            try:
+                send(1, b"to one")
+            finally:
+                os._exit(0)
+        send(0, b"to two")
+        os.waitpid(child, 0)
+        for one, x, two, y in pairs:
             assert one.recvfrom(64) == (b"to one", (net.WAN, y))
-            other.sendto(b"hello", (net.WAN, y))
-            data, peer = two.recvfrom(64)
-            two.sendto(data, peer)
-            assert other.recvfrom(64) == (b"hello", (net.WAN, y))
+            assert two.recvfrom(64) == (b"to two", (net.WAN, x))
 
 
 def test_a_host_without_a_lease_is_answered(lab, bridge, console, port):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What opens no port to a host that asks for none (issue 6; prior-art 2.2, 2.3, 2.6). By packets:
-a socket that has spoken to two addresses is reached by a stranger or not; another one of another
-host, which did the same later, always is."""
+"""What opens no port to a host that asks for none (issue 6). By packets: a socket that has spoken
+to two addresses is reached by a stranger or not; another one of another host, which did the same
+later, always is."""
 import contextlib
 
 import pytest

@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 dist_man_MANS += doc/portreeved.8
-EXTRA_DIST += doc/protocols.md doc/upnp.md doc/status-page.png
+EXTRA_DIST += doc/architecture.md doc/protocols.md doc/upnp.md doc/status-page.png

@@ -17,6 +17,6 @@ dist-hook:
 		$(MKDIR_P) $(distdir)/tests && cp -pR $(srcdir)/$$d $(distdir)/tests/ && \
 		find $(distdir)/$$d -name __pycache__ -prune -exec rm -rf {} +; \
 	done
-	@for f in README.md; do \
+	@for f in README.md CONTRIBUTING.md; do \
 		test ! -e $(srcdir)/$$f || cp -p $(srcdir)/$$f $(distdir)/; \
 	done

@@ -19,6 +19,7 @@ enum cli_exit {
 	CLI_NOT_OPEN = 1, /* of explain */
 	CLI_BLOCKED = 2,  /* of check: a lease does not work on this machine */
 	CLI_USAGE = 64,
+	CLI_INPUT = 66, /* of import: the file cannot be read */
 	CLI_UNREACHABLE = 69,
 	CLI_FAILED = 70, /* portreeved refused, or answered what we do not know */
 	CLI_OUTPUT = 74,
@@ -54,6 +55,7 @@ int cli_delete(struct cli *cli, int argc, char **argv);
 int cli_history(struct cli *cli, int argc, char **argv);
 int cli_check(struct cli *cli, int argc, char **argv);
 int cli_explain(struct cli *cli, int argc, char **argv);
+int cli_import(struct cli *cli, int argc, char **argv);
 int cli_show(struct cli *cli, int argc, char **argv);
 int cli_reload(struct cli *cli, int argc, char **argv);
 int cli_nat_type(struct cli *cli, int argc, char **argv);

@@ -7,6 +7,9 @@ libcli_a_SOURCES = \
 	cli/delete.c \
 	cli/explain.c \
 	cli/history.c \
+	cli/import.c cli/import.h cli/import_inside.h \
+	cli/import_command.c \
+	cli/import_upnpd.c \
 	cli/list.c \
 	cli/names.c cli/names.h \
 	cli/nat_type.c \
@@ -39,6 +42,11 @@ tests_unit_test_stun_SOURCES = tests/unit/test_stun.c
 tests_unit_test_stun_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_stun_LDADD = libcli_san.a libbase_san.a $(JANSSON_LIBS) $(UNIT_LIBS)
 tests_unit_test_cli_LDADD = libcli_san.a libbase_san.a $(JANSSON_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_import
+tests_unit_test_import_SOURCES = tests/unit/test_import.c
+tests_unit_test_import_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_import_LDADD = libcli_san.a libbase_san.a $(JANSSON_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_names
 tests_unit_test_names_SOURCES = tests/unit/test_names.c

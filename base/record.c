@@ -277,7 +277,9 @@ static const struct {
 			       "a host may open ports only towards itself"},
 	[LEASE_PROTOCOL] = {"protocol", "only TCP and UDP can be opened"},
 	[LEASE_PORT] = {"port", "not a port that can be opened"},
-	[LEASE_ACCESS] = {"access", "ports below 1024 are not opened on request"},
+	[LEASE_ACCESS] =
+		{"access",
+		 "ports below 1024, and hosts without open NAT, need an access rule"},
 	[LEASE_RESERVED] = {"reserved", "the port is on the reserved list"},
 	[LEASE_ROUTER] = {"router", "the router itself uses the port"},
 	[LEASE_STATIC] = {"static", "a static forward has the port"},

@@ -120,6 +120,29 @@ def test_a_switch_for_each_host_and_lan(lab, gw, remotes, all_seen, port):
         assert not reached(lab, *denied) and not reached(lab, *guest)
 
 
+def test_switched_off_while_it_runs(lab, gw, remotes, all_seen, port):
+    """prior-art 2.6: what is open ends, also for who comes in already; on again, the port opens
+    when its host goes on"""
+    off = CONFIG.replace('lan "br-lan" {}', 'lan "br-lan" { open-nat = false }')
+    with playing(lab.console, remotes, port()) as [(s, outside)], \
+            net.fresh_udp(lab.inet, nat.REMOTE3) as inbound:
+        assert nat.unsolicited(lab.inet, s, outside)
+        assert net.comes_through(inbound, s, outside, source=nat.REMOTE3)
+        try:
+            assert gw.reload(off) == 1
+            assert not reached(lab, s, outside)
+            s.settimeout(0.05)
+            net.wait_for(lambda: inbound.sendto(b"on", (net.WAN, outside)) and
+                         net.answer_of(s) is None, 1, "the cut")
+            s.settimeout(2)
+            assert [remotes.sees(r, s) for r in "AB"] == [outside] * 2
+            assert not reached(lab, s, outside)
+        finally:
+            gw.reload(CONFIG)
+        assert [remotes.sees(r, s) for r in "AB"] == [outside] * 2
+        assert nat.unsolicited(lab.inet, s, outside)
+
+
 def test_spoofed_sources(lab, gw, remotes, all_seen, port):
     """prior-art 2.6: addresses of the LAN that no host has, and others. If anything was opened, a
     host that takes that address finds out."""

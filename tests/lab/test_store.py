@@ -317,6 +317,7 @@ def test_a_long_history_comes_in_pages(router, console, port):
 
 
 @pytest.mark.seconds(150)
+@pytest.mark.alone
 def test_ten_thousand_leases_are_back_in_half_a_second(router):
     router.stop()
     router.configure(gateway.CONFIG.replace("per-host = 4096", "per-host = 20000"))

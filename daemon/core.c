@@ -298,7 +298,7 @@ int core_run(struct core *c)
 		log_error("cannot start: %m");
 		return err;
 	}
-	err = cut_new(c->base, c->firewall, c->ledger, &c->cut);
+	err = cut_new(c->base, c->firewall, c->ledger, core_led, c, &c->cut);
 	if (err) {
 		errno = -err;
 		log_error("cannot follow the flows (is nf_conntrack_netlink there?): %m");
@@ -326,6 +326,7 @@ int core_run(struct core *c)
 	if (err)
 		return err;
 	event_base_dispatch(c->base);
+	cut_finish(c->cut);
 	core_store_bye(c->store);
 	return 0;
 }

@@ -115,6 +115,7 @@ extern const struct ledger_ops core_ledger_ops;
 extern const struct control_ops core_control_ops;
 extern const struct core_trigger_ops core_trigger_ops;
 
+bool core_led(void *arg, const struct flow *flow);
 enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
 			      const struct in6_addr *internal);
 uint32_t core_flows(void *arg, uint8_t protocol, uint16_t port,

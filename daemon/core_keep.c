@@ -96,6 +96,7 @@ static void keep_loaded(void *arg, const struct store_loaded *loaded)
 	if (loaded->state == STORE_KEPT && !late)
 		keep_epoch(c, &loaded->about);
 	core_begin(c);
+	cut_everything(c->cut);
 }
 
 static void keep_want(void *arg, bool end)
@@ -128,7 +129,9 @@ int core_keep(struct core *c)
 	c->store = core_store_new(c->base, &o, &keep_ops, c);
 	if (!c->store)
 		return -ENOMEM;
-	if (!c->fresh)
+	if (!c->fresh) {
 		core_begin(c);
+		cut_everything(c->cut);
+	}
 	return 0;
 }

@@ -237,6 +237,8 @@ static void core_wan_changed(struct core *c, const struct topology *was)
 	core_follow_address(c, now);
 	core_set_wan(c);
 	core_own_look(c);
+	if (c->begun && addr_is_none(&was->wan4))
+		cut_everything(c->cut);
 }
 
 /* A pinhole towards an address of a prefix that is gone would let a stranger in who gets that

@@ -10,6 +10,8 @@
 #include "daemon/core_inside.h"
 #include "daemon/lease_log.h"
 #include "daemon/listen.h"
+#include "firewall/flows.h"
+#include "lease/policy.h"
 
 #define STATE_DELAY_MS 50 /* changes of the listing reach the workers gathered */
 
@@ -290,6 +292,24 @@ static bool core_shadowed(struct core *c, uint8_t protocol, uint16_t port)
 	}
 	return shadows_has(c->shadows, protocol, port, c->topology.wan,
 			   &c->topology.wan4);
+}
+
+/* A flow towards a LAN host that neither a lease nor anybody else's rule explains: a lease has
+ * let it in and ended since. */
+bool core_led(void *arg, const struct flow *flow)
+{
+	struct core *c = arg;
+	const struct portset *forwarded = flow->protocol == IPPROTO_TCP
+						  ? &c->policy.forwarded_tcp
+						  : &c->policy.forwarded_udp;
+
+	if (!c->config.cut_expired)
+		return false;
+	if (!addr_is_v4(&flow->original.dst)) /* it has our mark */
+		return true;
+	return policy_internal(&c->policy, &flow->reply.src) == LEASE_OK &&
+	       !portset_has(forwarded, flow->original.dport) &&
+	       !core_shadowed(c, flow->protocol, flow->original.dport);
 }
 
 /* Whether the router itself listens there, or flows of another host leave from there now. */

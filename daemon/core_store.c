@@ -27,7 +27,8 @@ static void slowly_due(evutil_socket_t fd, short what, void *arg)
 	core_store_hurry(arg, false);
 }
 
-/* Is it only that some claim lasts a little longer? */
+/* Is it only that some claim lasts a little longer, and not so soon at its end that the store
+ * would not be told in time? */
 static bool renewal_is_small(const struct lease_change *c, uint64_t now_ms)
 {
 	struct lease l = c->after;
@@ -38,6 +39,8 @@ static bool renewal_is_small(const struct lease_change *c, uint64_t now_ms)
 	l.deadline_ms = c->before.deadline_ms;
 	l.kernel_ms = c->before.kernel_ms;
 	if (memcmp(&l, &c->before, sizeof(l)) != 0)
+		return false;
+	if (c->before.deadline_ms < now_ms + 2 * (uint64_t)SLOW_MS)
 		return false;
 	return moved <= left / 4; /* never if it ends sooner: that is modulo 2^64 */
 }

@@ -16,6 +16,7 @@
 /* Even an empty table takes milliseconds to walk, in which nobody is answered: while leases come
  * and go all the time it is walked so often. */
 #define CUT_BURST 2
+#define CUT_ALL_MS 300 /* after a start others come first */
 #define CUT_EVERY_MS 250
 #define CUT_SHARE 12 /* rests so many times as long as it took: a thirteenth of a CPU */
 #define ASK_SHARE 50
@@ -42,16 +43,17 @@ struct cut {
 	int err;
 };
 
-static void arm(struct cut *c)
+static void arm(struct cut *c, uint64_t least_ms)
 {
 	uint64_t ms = pace_wait(&c->pace, clock_ms());
-	struct timeval in = {.tv_usec = CUT_GATHER_MS * 1000};
+	struct timeval in;
 
 	if (event_pending(c->due, EV_TIMEOUT, NULL))
 		return;
-	if (ms > CUT_GATHER_MS)
-		in = (struct timeval){.tv_sec = (time_t)(ms / 1000),
-				      .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+	if (ms < least_ms)
+		ms = least_ms;
+	in = (struct timeval){.tv_sec = (time_t)(ms / 1000),
+			      .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 	event_add(c->due, &in);
 }
 
@@ -107,7 +109,21 @@ void cut_step(struct cut *c, const struct lease_change *step)
 	if (flows_step(&c->flows, step, contested))
 		log_warn("no memory to cut the flows of a lease");
 	if (c->flows.n_ports > n)
-		arm(c);
+		arm(c, CUT_GATHER_MS);
+}
+
+void cut_everything(struct cut *c)
+{
+	flows_everything(&c->flows);
+	arm(c, CUT_ALL_MS);
+}
+
+void cut_finish(struct cut *c)
+{
+	if (!event_pending(c->due, EV_TIMEOUT, NULL))
+		return;
+	event_del(c->due);
+	cut_due(-1, EV_TIMEOUT, c);
 }
 
 void cut_set_wan(struct cut *c, const struct in6_addr *wan4)
@@ -120,7 +136,7 @@ void cut_set_wan(struct cut *c, const struct in6_addr *wan4)
 	if (addr_is_none(&last))
 		return;
 	c->flows.former = last;
-	arm(c);
+	arm(c, CUT_GATHER_MS);
 }
 
 uint16_t cut_port_of(struct cut *c, uint8_t protocol, uint16_t int_port,
@@ -202,7 +218,7 @@ void cut_claims_again(struct cut *c)
 }
 
 int cut_new(struct event_base *base, struct firewall *fw, const struct ledger *ledger,
-	    struct cut **out)
+	    bool (*ours)(void *arg, const struct flow *flow), void *arg, struct cut **out)
 {
 	struct cut *c = calloc(1, sizeof(*c));
 	int err;
@@ -211,6 +227,8 @@ int cut_new(struct event_base *base, struct firewall *fw, const struct ledger *l
 		return -ENOMEM;
 	c->fw = fw;
 	c->ledger = ledger;
+	c->flows.ours = ours;
+	c->flows.ours_arg = arg;
 	c->pace = (struct pace){
 		.burst = CUT_BURST, .every_ms = CUT_EVERY_MS, .share = CUT_SHARE};
 	c->asking = (struct pace){

@@ -13,16 +13,23 @@
 struct cut;
 struct event_base;
 struct firewall;
+struct flow;
 struct lease_change;
 struct ledger;
 
-/* Keeps pointers to firewall and ledger. -errno. */
+/* Keeps pointers to firewall and ledger. `ours`: see firewall/flows.h. -errno. */
 int cut_new(struct event_base *base, struct firewall *fw, const struct ledger *ledger,
+	    bool (*ours)(void *arg, const struct flow *flow), void *arg,
 	    struct cut **out);
 void cut_free(struct cut *c); /* NULL is fine */
 
 /* The kernel has that step of a lease. */
 void cut_step(struct cut *c, const struct lease_change *step);
+/* Nobody knows what has changed, as after a start, or while the rules were away: every flow is
+ * held against the leases, before long. */
+void cut_everything(struct cut *c);
+/* What is due is done now: the last chance before the end. */
+void cut_finish(struct cut *c);
 /* Flows of another host leave from that port: they are cut if a lease gets it. */
 void cut_contested(struct cut *c, uint8_t protocol, uint16_t port);
 /* The WAN's address from now on; :: if there is none. Flows by a former one are cut. */

@@ -151,6 +151,8 @@ static void mend_ready(evutil_socket_t fd, short what, void *arg)
 		arm(h->mend, HEAL_AGAIN_MS + pace_wait(&h->pace, clock_ms()));
 		return;
 	}
+	if (leases || mended.chains || mended.rules || mended.sets)
+		cut_everything(h->cut); /* what came meanwhile has met no lease */
 	if ((r->claims || r->lost) && !event_pending(h->claims, EV_TIMEOUT, NULL))
 		arm(h->claims, h->fighting ? HEAL_EVERY_MS : 0);
 	say(h, &mended, leases, took);

@@ -353,9 +353,9 @@ static int find_v4(struct judge *j)
 		e.dst = f->former;
 		err = dump(j->ct, CTA_TUPLE_ORIG, 0, &e, BY_DST, judge_one, j);
 	}
-	if (err || !f->n_ports)
+	if (err || !(f->n_ports || f->all))
 		return err;
-	if (n_questions(f) <= PORTS_MAX)
+	if (!f->all && n_questions(f) <= PORTS_MAX)
 		return find_by_ports(j);
 	if (f->contested)
 		return dump(j->ct, CTA_TUPLE_ORIG, 0, NULL, 0, judge_one, j);

@@ -19,7 +19,7 @@ void flows_reset(struct flows *f)
 	f->n_ports = f->n_leases = 0;
 	memset(&f->tcp, 0, sizeof(f->tcp));
 	memset(&f->udp, 0, sizeof(f->udp));
-	f->pinholes = f->contested = false;
+	f->pinholes = f->contested = f->all = false;
 	f->former = (struct in6_addr)IN6ADDR_ANY_INIT;
 }
 
@@ -57,6 +57,13 @@ int flows_add(struct flows *f, const struct flow_port *p)
 	f->pinholes = f->pinholes || !addr_is_v4(&p->internal);
 	f->contested = f->contested || p->contested;
 	return 0;
+}
+
+void flows_everything(struct flows *f)
+{
+	portset_add(&f->tcp, 0, UINT16_MAX);
+	portset_add(&f->udp, 0, UINT16_MAX);
+	f->pinholes = f->all = true;
 }
 
 /* ---- Steps ---- */
@@ -253,8 +260,9 @@ static bool inbound_must_go(const struct flows *f, const struct flow *flow)
 		return !addr_equal(&l->internal, &flow->reply.src) ||
 		       l->int_port != flow->reply.sport;
 	/* What never went by a lease is none of our business. */
-	return flow->dnat && led_to(f, flow->protocol, flow->original.dport,
-				    &flow->reply.src, flow->reply.sport);
+	return flow->dnat && (led_to(f, flow->protocol, flow->original.dport,
+				     &flow->reply.src, flow->reply.sport) ||
+			      (f->all && f->ours && f->ours(f->ours_arg, flow)));
 }
 
 /* A flow of another host sits on the external port of a new lease. */
@@ -289,7 +297,8 @@ bool flows_must_go(const struct flows *f, const struct flow *flow)
 		return false;
 	if (!addr_is_v4(&o->dst)) /* a pinhole's */
 		return portset_has(ports, o->dport) && !leads(f, flow->protocol, o) &&
-		       led_to(f, flow->protocol, o->dport, &o->dst, o->dport);
+		       (led_to(f, flow->protocol, o->dport, &o->dst, o->dport) ||
+			(f->all && f->ours && f->ours(f->ours_arg, flow)));
 	if (flow->dnat && !addr_is_none(&f->former) && addr_equal(&o->dst, &f->former))
 		return true;
 	if (at_wan(f, &o->dst) && portset_has(ports, o->dport) &&

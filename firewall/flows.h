@@ -47,12 +47,17 @@ struct flows {
 	struct portset tcp; /* of external ports */
 	struct portset udp;
 	bool pinholes; /* some of them are of IPv6 hosts */
+	bool all;      /* every port: nobody knows what has changed */
 	bool contested;
 
 	/* The leases of those ports as they are now. */
 	struct lease *lease;
 	size_t n_leases;
 	size_t lease_room;
+
+	/* With `all`: may a lease have led that flow, as no rule of others explains it? */
+	bool (*ours)(void *arg, const struct flow *flow);
+	void *ours_arg;
 
 	struct in6_addr wan4;
 	struct in6_addr former; /* a WAN address that is no more; :: if there is none */
@@ -62,6 +67,8 @@ void flows_fini(struct flows *f);
 /* Nothing changed, no leases; the memory is kept. */
 void flows_reset(struct flows *f);
 
+/* Something may be different at every port. */
+void flows_everything(struct flows *f);
 /* Something is different at that port. -ENOMEM. */
 int flows_add(struct flows *f, const struct flow_port *p);
 /* What one step of a lease means for running flows; nothing, as a rule. -ENOMEM. */

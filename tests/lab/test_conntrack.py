@@ -3,6 +3,7 @@
 works for a peer that was already sending. Judged by packets."""
 import contextlib
 import os
+import signal
 import threading
 import time
 
@@ -191,6 +192,53 @@ def test_a_new_lease_works_for_a_peer_that_was_already_sending(lab, console, por
         console.get(pcp.UDP, p)
         sender.begins()
         assert sender.last - asked < 1.0
+
+
+def test_what_a_killed_core_has_not_cut_is_cut_by_the_next_one(lab, gw, console, port):
+    """L11, L12, L21: a delete whose flows still went on, a lease whose peer was already sending"""
+    p, q, other = port(), port(), port()
+    lab.gw.nft(f"""table ip nat {{
+        chain prerouting {{
+            type nat hook prerouting priority dstnat;
+            iifname "wan0" udp dport {other} dnat to {net.CONSOLE}
+        }}
+    }}
+    """)
+    console.get(pcp.UDP, p)
+    with lab.console.udp(p) as s, lab.console.udp(q) as t, lab.console.udp(other) as u, \
+            Sender(lab, p, s) as ends, Sender(lab, q, t) as begins, Sender(lab, other, u) as stays:
+        ends.begins()
+        stays.begins()
+        core = gw.process_id("core")
+        for i in range(8):  # so many looks are not due at once
+            console.get(pcp.UDP, port())
+        console.delete(pcp.UDP, p)
+        console.get(pcp.UDP, q)
+        gateway.kill(core)
+        killed = time.monotonic()
+        begins.begins(2)
+        ends.ends(killed, 2)
+        stays.goes_on()
+    lab.gw.nft("flush chain ip nat prerouting\ndelete chain ip nat prerouting\n")
+
+
+def test_what_came_while_the_rules_were_away_finds_its_lease_again(lab, gw, console, port):
+    """L2, L11: flows that began in that moment have met no lease"""
+    p = port()
+    console.get(pcp.UDP, p)
+    core = gw.process_id("core")
+    with lab.console.udp(p) as s:
+        gateway.kill(core, signal.SIGSTOP)
+        try:
+            lab.gw.nft("delete table inet portreeve\n")
+            sender = Sender(lab, p, s)
+            with sender:
+                time.sleep(0.3)
+                assert sender.last is None
+                gateway.kill(core, signal.SIGCONT)
+                sender.begins(1.5)
+        finally:
+            gateway.kill(core, signal.SIGCONT)
 
 
 def test_flows_of_the_former_address_are_cut(lab, gw, console, port):

@@ -109,6 +109,42 @@ static void what_never_went_by_the_lease_stays(void **state)
 	assert_false(flows_must_go(*state, &in));
 }
 
+static bool is_of_console(void *arg, const struct flow *flow)
+{
+	struct in6_addr console = CONSOLE;
+
+	(void)arg;
+	return addr_equal(&flow->reply.src, &console);
+}
+
+/* After a start, when nobody knows which leases have come and gone. */
+static void everything_is_held_against_the_leases(void **state)
+{
+	struct flows *f = *state;
+	struct lease l = lease();
+	struct flow in = inbound(&l), gone = in, stale = in, others = in;
+
+	f->ours = is_of_console;
+	flows_everything(f);
+	assert_true(flows_wants(f, &l));
+	assert_int_equal(flows_lease(f, &l), 0);
+	flows_sort(f);
+	assert_false(flows_must_go(f, &in));
+	gone.original.dport = 4001; /* of a lease that has ended */
+	assert_true(flows_must_go(f, &gone));
+	stale.dnat = false; /* ended at the router before there was that lease */
+	stale.reply = (struct flow_end){WAN, REMOTE, 4000, 5000};
+	assert_true(flows_must_go(f, &stale));
+	stale.original.dport = 4001;
+	assert_false(flows_must_go(f, &stale));
+	others.original.dport = 4001; /* an admin's own DNAT */
+	others.reply.src = PC;
+	assert_false(flows_must_go(f, &others));
+	flows_reset(f);
+	assert_false(flows_must_go(f, &gone));
+	f->ours = NULL;
+}
+
 static void a_renewal_touches_nothing(void **state)
 {
 	struct flows *f = *state;
@@ -262,6 +298,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_lease_that_ended_takes_its_flows),
 		T(what_never_went_by_the_lease_stays),
+		T(everything_is_held_against_the_leases),
 		T(a_renewal_touches_nothing),
 		T(a_filter_takes_the_flows_of_others),
 		T(a_filter_may_name_a_port),

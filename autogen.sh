@@ -254,6 +254,12 @@ lab_tests()
 	return $status
 }
 
+chaos()
+{
+	cd "$top" && PORTREEVE_BUILD=$build/plain PYTHONDONTWRITEBYTECODE=1 \
+		/usr/bin/python3 tests/lab/chaos 60
+}
+
 fuzzing()
 {
 	PORTREEVE_BUILD=$build PYTHONDONTWRITEBYTECODE=1 \
@@ -326,6 +332,7 @@ check()
 		stage "unit tests (ASan, UBSan)" unit_tests
 		stage "lab tests" lab_tests
 		stage "lab under load" lab plain tests/lab -m alone
+		stage "chaos (60 s)" chaos
 		;;
 	esac
 	stage "fuzzing (60 s)" fuzzing

@@ -2,7 +2,6 @@
 """The clients of the chaos test: each asks at random by every protocol, one request at a time,
 again and again until it is answered, and knows what it holds by the answers alone."""
 import collections
-import os
 import random
 import socket
 import struct
@@ -19,6 +18,7 @@ PROTOCOLS = {natpmp.UDP: "udp", natpmp.TCP: "tcp"}
 NUMBERS = {"udp": pcp.UDP, "tcp": pcp.TCP}
 KEYS = 6  # inside ports of each client and protocol
 PATIENCE = 40  # seconds without an answer to one request
+CUT = 2.5  # seconds within which the flows of what has ended are cut, and a probe
 GRACE = 1.0  # an end may be seen that much before, or later
 
 # What is open: protocol, external port, inside address and port; a pinhole's external port is
@@ -122,8 +122,11 @@ class Client(threading.Thread):
         self.counts["granted" if not before or before.opening != opening else "renewed"] += 1
         if before and before.opening == opening:
             before.renewed(lifetime, asked)
-        else:
-            self.held[key] = Lease(opening, lifetime, asked)
+            return
+        if before:
+            self.ended[before.opening] = time.monotonic()
+        self.ended.pop(opening, None)
+        self.held[key] = Lease(opening, lifetime, asked)
 
     def delete(self, key):
         good, again = self.ask(key, 0, 0)
@@ -161,6 +164,7 @@ class Client(threading.Thread):
         """After a new epoch: asks for all that it holds, as RFC 6886 3.6 and RFC 6887 8.5 say."""
         for key, lease in list(self.held.items()):
             if lease.until - time.monotonic() < 1:
+                self.delete(key)  # it may have come back with an end of before
                 continue
             asked = time.monotonic()
             good, _ = self.ask(key, int(lease.until - time.monotonic()) + 1,
@@ -170,6 +174,11 @@ class Client(threading.Thread):
             else:
                 del self.held[key]
 
+    def closing(self):
+        """What has ended so lately that its flows may still go on."""
+        now = time.monotonic()
+        return {o for o, when in self.ended.items() if now - when < CUT}
+
     def holds(self):
         """What it has for certain, and what may be ending now."""
         now = time.monotonic()
@@ -177,6 +186,7 @@ class Client(threading.Thread):
         for key, lease in list(self.held.items()):
             if lease.until < now - GRACE:
                 del self.held[key]
+                self.ended[lease.opening] = lease.until
                 self.counts["ran out"] += 1
             else:
                 (maybe if lease.sure < now + GRACE else sure).add(lease.opening)

@@ -19,6 +19,8 @@ static const char help[] =
 	"  explain PORT  why a port is open or not; PORT is udp/3074, 3074/udp, or 3074\n"
 	"                for both protocols\n"
 	"  show PORT     one open port, and who is connected through it now\n"
+	"  watch         what happens, as it happens\n"
+	"  metrics       numbers for Prometheus, as OpenMetrics text\n"
 	"  import FILE   makes a portreeve.conf from a miniupnpd.conf, from OpenWrt's\n"
 	"                upnpd, or from a table of ports and addresses\n"
 	"  delete PORT   closes a port now (for root)\n"
@@ -47,10 +49,11 @@ static const struct cli_command {
 	const char *name;
 	int (*run)(struct cli *cli, int argc, char **argv);
 } commands[] = {
-	{"list", cli_list},         {"status", cli_status},     {"delete", cli_delete},
-	{"check", cli_check},       {"reload", cli_reload},     {"history", cli_history},
-	{"explain", cli_explain},   {"show", cli_show},         {"import", cli_import},
-	{"nat-type", cli_nat_type}, {"profiles", cli_profiles},
+	{"list", cli_list},         {"status", cli_status},   {"delete", cli_delete},
+	{"check", cli_check},       {"reload", cli_reload},   {"history", cli_history},
+	{"explain", cli_explain},   {"show", cli_show},       {"import", cli_import},
+	{"watch", cli_watch},       {"metrics", cli_metrics}, {"nat-type", cli_nat_type},
+	{"profiles", cli_profiles},
 };
 
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)

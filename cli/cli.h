@@ -31,6 +31,7 @@ struct cli {
 	FILE *out;
 	FILE *err;
 	size_t columns; /* width of the terminal */
+	size_t rows;    /* its height; 0: there is no terminal */
 	bool colour;
 	int timeout_ms;
 	const char *dhcp_leases; /* as NAMES_FILES; NULL: nowhere, nor the ARP table */
@@ -55,6 +56,8 @@ int cli_delete(struct cli *cli, int argc, char **argv);
 int cli_history(struct cli *cli, int argc, char **argv);
 int cli_check(struct cli *cli, int argc, char **argv);
 int cli_explain(struct cli *cli, int argc, char **argv);
+int cli_metrics(struct cli *cli, int argc, char **argv);
+int cli_watch(struct cli *cli, int argc, char **argv);
 int cli_import(struct cli *cli, int argc, char **argv);
 int cli_show(struct cli *cli, int argc, char **argv);
 int cli_reload(struct cli *cli, int argc, char **argv);
@@ -98,6 +101,13 @@ int cli_take_port(const struct cli *cli, const char *command, int argc, char **a
 
 /* One lease in a few words, as "udp/3074 to 192.168.1.20:3074 (pcp+upnp)". */
 const char *cli_lease_text(const json_t *lease, char *buf, size_t size);
+
+/* One event of the history in a line, safe for a terminal. Returns buf. */
+const char *cli_event_text(const json_t *event, char *buf, size_t size);
+/* Calls `each` for all leases, as they come; it may change them. What it returns ends that,
+ * unless it is 0, and is a negative errno. CLI_OK, or what was printed. */
+int cli_each_lease(const struct cli *cli, int (*each)(void *arg, json_t *lease),
+		   void *arg);
 
 /* "udp/3074", or "udp/27000-27100" of a range. Returns buf. */
 const char *cli_port_text(const json_t *lease, char *buf, size_t size);

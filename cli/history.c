@@ -147,6 +147,20 @@ static void cells_fill(struct history_cells *c, const json_t *event)
 		c->cell[i] = text_safe(raw[i], c->text[i], HISTORY_CELL);
 }
 
+const char *cli_event_text(const json_t *event, char *buf, size_t size)
+{
+	struct history_cells c;
+	size_t used = 0;
+
+	cells_fill(&c, event);
+	buf[0] = '\0';
+	for (size_t i = 0; i < HISTORY_COLUMNS && used < size; i++)
+		if (*c.cell[i])
+			used += (size_t)snprintf(buf + used, size - used, "%s%s",
+						 used ? "  " : "", c.cell[i]);
+	return buf;
+}
+
 static void history_print(const struct cli *cli, const json_t *events)
 {
 	static const char *const heading[] = {"TIME", "EVENT", "PORT",

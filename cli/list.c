@@ -57,8 +57,9 @@ static void name_device(struct rows *rows, json_t *lease)
 	rows->named = rows->named || name->name[0] || vendor[0];
 }
 
-static int rows_add(struct rows *rows, json_t *lease)
+static int rows_add(void *arg, json_t *lease)
 {
+	struct rows *rows = arg;
 	long long port = cli_number(lease, "external_port");
 	bool udp = strcmp(cli_text(lease, "protocol"), "udp") == 0;
 	char *text;
@@ -85,7 +86,9 @@ static int rows_add(struct rows *rows, json_t *lease)
 	return 0;
 }
 
-static int rows_take(struct rows *rows, const json_t *parameters)
+/* Calls `each` for the leases of one reply. */
+static int each_of(const json_t *parameters, int (*each)(void *arg, json_t *lease),
+		   void *arg)
 {
 	const json_t *leases = json_object_get(parameters, "leases");
 	json_t *lease;
@@ -96,15 +99,15 @@ static int rows_take(struct rows *rows, const json_t *parameters)
 		return -EBADMSG;
 	json_array_foreach(leases, i, lease)
 	{
-		err = rows_add(rows, lease);
+		err = each(arg, lease);
 		if (err)
 			return err;
 	}
 	return 0;
 }
 
-/* CLI_OK, or the code of what was printed. */
-static int rows_read(const struct cli *cli, struct client *cl, struct rows *rows)
+static int each_reply(const struct cli *cli, struct client *cl,
+		      int (*each)(void *arg, json_t *lease), void *arg)
 {
 	struct client_reply reply;
 	int err = client_call(cl, "org.portreeve.List", NULL, true);
@@ -120,10 +123,22 @@ static int rows_read(const struct cli *cli, struct client *cl, struct rows *rows
 			json_decref(reply.parameters);
 			return code;
 		}
-		err = rows_take(rows, reply.parameters);
+		err = each_of(reply.parameters, each, arg);
 		json_decref(reply.parameters);
 	} while (!err && reply.continues);
 	return err ? cli_fail_client(cli, err) : CLI_OK;
+}
+
+int cli_each_lease(const struct cli *cli, int (*each)(void *arg, json_t *lease),
+		   void *arg)
+{
+	struct client *cl = NULL;
+	int code = cli_connect(cli, &cl);
+
+	if (!code)
+		code = each_reply(cli, cl, each, arg);
+	client_close(cl);
+	return code;
 }
 
 /* Those of one port, with different remotes, in an order that is at least always the same. */
@@ -318,7 +333,6 @@ static void rows_print_json(const struct cli *cli, const struct rows *rows)
 int cli_list(struct cli *cli, int argc, char **argv)
 {
 	struct rows rows = {.vendors = cli->vendors};
-	struct client *cl = NULL;
 	int code;
 
 	(void)argv;
@@ -329,10 +343,7 @@ int cli_list(struct cli *cli, int argc, char **argv)
 		rows.names = names_new();
 	if (rows.names)
 		names_read(rows.names, cli->dhcp_leases);
-	code = cli_connect(cli, &cl);
-	if (!code)
-		code = rows_read(cli, cl, &rows);
-	client_close(cl);
+	code = cli_each_lease(cli, rows_add, &rows);
 	if (!code) {
 		if (rows.n)
 			qsort(rows.row, rows.n, sizeof(rows.row[0]), row_compare);

@@ -11,6 +11,7 @@ libcli_a_SOURCES = \
 	cli/import_command.c \
 	cli/import_upnpd.c \
 	cli/list.c \
+	cli/metrics.c \
 	cli/names.c cli/names.h \
 	cli/nat_type.c \
 	cli/probe.c cli/probe.h \
@@ -21,7 +22,8 @@ libcli_a_SOURCES = \
 	cli/status.c \
 	cli/stun.c cli/stun.h \
 	cli/table.c cli/table.h \
-	cli/vendor.c cli/vendor.h
+	cli/vendor.c cli/vendor.h \
+	cli/watch.c
 
 bin_PROGRAMS += portreeve
 portreeve_SOURCES = cli/main.c

@@ -10,6 +10,7 @@
 
 #define CLI_TIMEOUT_MS 5000
 #define CLI_COLUMNS 80
+#define CLI_ROWS 24
 #define CLI_COLUMNS_MAX 1000
 
 /* COLUMNS, else what the terminal says, else 80. */
@@ -24,6 +25,18 @@ static size_t columns_find(void)
 	if (n <= 0)
 		return CLI_COLUMNS;
 	return n > CLI_COLUMNS_MAX ? CLI_COLUMNS_MAX : (size_t)n;
+}
+
+/* Of a terminal that can be drawn on; 24 if it does not say. */
+static size_t rows_find(void)
+{
+	const char *term = getenv("TERM");
+	struct winsize size = {0};
+
+	if (!isatty(STDOUT_FILENO) || !term || strcmp(term, "dumb") == 0)
+		return 0;
+	ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+	return size.ws_row ? size.ws_row : CLI_ROWS;
 }
 
 /* https://no-color.org: any value but an empty one. */
@@ -41,6 +54,7 @@ int main(int argc, char **argv)
 		.out = stdout,
 		.err = stderr,
 		.columns = columns_find(),
+		.rows = rows_find(),
 		.colour = colour_wanted(),
 		.timeout_ms = CLI_TIMEOUT_MS,
 		.dhcp_leases = getenv("PORTREEVE_DHCP_LEASES"),

@@ -550,6 +550,8 @@ static const struct varlink_method control_methods[] = {
 	{"Delete", control_delete},
 	{"History", control_history},
 	{"Check", control_check},
+	{"Watch", control_watch},
+	{"Metrics", control_metrics},
 	{"Explain", control_explain},
 	{"Flows", control_flows},
 	{"Reload", control_reload},
@@ -596,6 +598,7 @@ void control_free(struct control *c)
 {
 	if (!c)
 		return;
-	varlink_free(c->varlink);
+	varlink_free(c->varlink); /* and with it who watches */
+	free(c->events);
 	free(c);
 }

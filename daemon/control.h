@@ -76,7 +76,16 @@ typedef void (*control_explain_done)(void *arg, const struct explain_report *r);
 typedef void (*control_flows_done)(void *arg, int err, const struct lease *l,
 				   const struct conntrack_flow *f, size_t n, bool more);
 
+/* How often what has happened since the start. */
+struct control_counts {
+	uint64_t granted[LEASE_BY_END];
+	uint64_t renewed[LEASE_BY_END];
+	uint64_t ended[LEASE_END_MOVED + 1];
+	uint64_t refused[LEASE_REASON_END];
+};
+
 struct control_ops {
+	const struct control_counts *(*counts)(void *core);
 	/* `out` comes zeroed. */
 	void (*status)(void *core, struct control_status *out);
 	/* Calls `each` for every lease, in any order; that changes nothing. */
@@ -119,5 +128,10 @@ struct control_ops {
  * NULL: no memory. */
 struct control *control_new(struct event_base *base, int listen_fd,
 			    const struct control_ops *ops, void *core);
+/* What has happened: a lease was granted, renewed, ended, or a request refused, for those who
+ * watch. Costs next to nothing while nobody does. */
+void control_step(struct control *c, const struct lease_change *step);
+void control_refused(struct control *c, const struct lease_request *req,
+		     enum lease_reason reason);
 /* After it `done` must not be called any more; the process is about to end. NULL is fine. */
 void control_free(struct control *c);

@@ -14,7 +14,7 @@ static json_t *reason_json(const struct store_event *e)
 		       : json_null();
 }
 
-static const char *what_name(const struct store_event *e)
+static const char *what_name(const struct store_event *e, bool renewed)
 {
 	static const char *const names[STORE_WHAT_END] = {
 		[STORE_GRANTED] = "granted", [STORE_ENDED] = "ended",
@@ -22,17 +22,17 @@ static const char *what_name(const struct store_event *e)
 		[STORE_LOST] = "lost",
 	};
 
-	return names[e->what];
+	return renewed ? "renewed" : names[e->what];
 }
 
 /* The schema is stable for scripts. NULL: no memory. */
-static json_t *event_json(const struct store_event *e)
+json_t *control_event_json(const struct store_event *e, bool renewed)
 {
 	const struct prefix remote = {.addr = e->remote, .len = e->remote_len};
 	char from[PREFIX_TEXT];
 	json_t *o = json_pack("{s:I,s:f,s:s,s:I}", "id", (json_int_t)e->id, "time",
-			      (double)e->time_ms / 1000, "event", what_name(e), "times",
-			      (json_int_t)e->times);
+			      (double)e->time_ms / 1000, "event", what_name(e, renewed),
+			      "times", (json_int_t)e->times);
 
 	if (!o || e->what == STORE_RESTORED || e->what == STORE_LOST)
 		return o;
@@ -71,7 +71,7 @@ static void history_done(void *arg, const struct store_answer *answer,
 	}
 	list = json_array();
 	for (size_t i = 0; i < n; i++) {
-		if (json_array_append_new(list, event_json(&events[i]))) {
+		if (json_array_append_new(list, control_event_json(&events[i], false))) {
 			json_decref(list);
 			list = NULL;
 			break;

@@ -7,10 +7,22 @@
 #include "daemon/control.h"
 #include "daemon/varlink.h"
 
+#define CONTROL_EVENTS 256 /* that a slow watcher may be behind */
+#define CONTROL_WATCHERS 8 /* of 16 connections */
+
+struct control_watcher;
+
 struct control {
 	struct varlink *varlink;
 	const struct control_ops *ops;
 	void *core;
+	struct control_watcher *watchers;
+	size_t n_watchers;
+	struct control_event {
+		struct store_event event;
+		bool renewed;
+	} * events;        /* the last ones, while somebody watches */
+	uint64_t n_events; /* ever; the number of the next */
 };
 
 /* A parameter that we do not know might narrow what is meant: refused by its name. */
@@ -22,6 +34,10 @@ json_t *control_text(const char *description);
 
 void control_history(void *arg, struct varlink_call *call);
 void control_explain(void *arg, struct varlink_call *call);
+/* What happened, in the history's form; renewals are not in the history. */
+json_t *control_event_json(const struct store_event *e, bool renewed);
+void control_watch(void *arg, struct varlink_call *call);
+void control_metrics(void *arg, struct varlink_call *call);
 void control_flows(void *arg, struct varlink_call *call);
 json_t *control_lease(const struct control *c, const struct lease *l, uint64_t now_ms);
 void control_nat_type(void *arg, struct varlink_call *call);

@@ -177,7 +177,15 @@ static void core_history_asked(void *arg, const struct store_question *q,
 	core_store_ask(c->store, q, done, done_arg);
 }
 
+static const struct control_counts *core_counts(void *arg)
+{
+	struct core *c = arg;
+
+	return &c->counts;
+}
+
 const struct control_ops core_control_ops = {
+	.counts = core_counts,
 	.status = core_status,
 	.each_lease = core_each_lease,
 	.find_lease = core_find_lease,

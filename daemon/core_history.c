@@ -24,11 +24,12 @@ static uint32_t seconds_to(uint64_t then_ms, uint64_t until_ms)
 	return until_ms == LEASE_NO_DEADLINE || s > UINT32_MAX ? UINT32_MAX : (uint32_t)s;
 }
 
-void core_history_step(struct core_history *h, const struct lease_change *s,
-		       uint64_t now_ms)
+void core_history_event(const struct lease_change *s, uint64_t now_ms,
+			struct store_event *e)
 {
 	const struct lease *l = s->has ? &s->after : &s->before;
-	struct store_event e = {
+
+	*e = (struct store_event){
 		.time_ms = now_ms,
 		.times = 1,
 		.what = s->has ? STORE_GRANTED : STORE_ENDED,
@@ -42,15 +43,23 @@ void core_history_step(struct core_history *h, const struct lease_change *s,
 		.remote_len = l->remote_len,
 	};
 
+	if (!s->has)
+		e->seconds = seconds_to(l->created_ms, now_ms);
+	else
+		e->seconds = l->until_gone ? UINT32_MAX
+					   : seconds_to(now_ms, l->deadline_ms);
+	memcpy(e->description, l->description,
+	       strnlen(l->description, LEASE_DESCRIPTION_MAX));
+}
+
+void core_history_step(struct core_history *h, const struct lease_change *s,
+		       uint64_t now_ms)
+{
+	struct store_event e;
+
 	if (s->had && s->has)
 		return;
-	if (!s->has)
-		e.seconds = seconds_to(l->created_ms, now_ms);
-	else
-		e.seconds = l->until_gone ? UINT32_MAX
-					  : seconds_to(now_ms, l->deadline_ms);
-	memcpy(e.description, l->description,
-	       strnlen(l->description, LEASE_DESCRIPTION_MAX));
+	core_history_event(s, now_ms, &e);
 	history_add(h, &e);
 }
 
@@ -81,10 +90,10 @@ static struct history_refusal *refusal_slot(struct core_history *h,
 	return &h->refusal[(mix ^ mix >> 16) % HISTORY_REFUSALS];
 }
 
-bool core_history_refused(struct core_history *h, const struct lease_request *req,
-			  enum lease_reason reason, uint64_t now_ms)
+void core_history_refusal(const struct lease_request *req, enum lease_reason reason,
+			  uint64_t now_ms, struct store_event *e)
 {
-	struct store_event e = {
+	*e = (struct store_event){
 		.time_ms = now_ms,
 		.times = 1,
 		.what = STORE_REFUSED,
@@ -98,10 +107,18 @@ bool core_history_refused(struct core_history *h, const struct lease_request *re
 		.remote_len = req->remote_len,
 		.seconds = req->lifetime,
 	};
-	struct history_refusal *r = refusal_slot(h, &e);
-
-	memcpy(e.description, req->description,
+	memcpy(e->description, req->description,
 	       strnlen(req->description, LEASE_DESCRIPTION_MAX));
+}
+
+bool core_history_refused(struct core_history *h, const struct lease_request *req,
+			  enum lease_reason reason, uint64_t now_ms)
+{
+	struct history_refusal *r;
+	struct store_event e;
+
+	core_history_refusal(req, reason, now_ms, &e);
+	r = refusal_slot(h, &e);
 	if (r->told_ms && same_refusal(&r->event, &e) &&
 	    now_ms - r->told_ms < HISTORY_REPEAT_MS) {
 		r->event.times++;

@@ -27,6 +27,12 @@ struct core_history {
 	} refusal[HISTORY_REFUSALS];
 };
 
+/* What a step is as an event, a renewal as a grant. */
+void core_history_event(const struct lease_change *s, uint64_t now_ms,
+			struct store_event *e);
+/* And a refusal. */
+void core_history_refusal(const struct lease_request *req, enum lease_reason reason,
+			  uint64_t now_ms, struct store_event *e);
 /* A grant or an end; renewals are no events. */
 void core_history_step(struct core_history *h, const struct lease_change *s,
 		       uint64_t now_ms);

@@ -105,6 +105,7 @@ struct core {
 	struct core_job *jobs; /* of core_explain.c */
 	size_t n_jobs;
 	struct pace explain_pace;
+	struct control_counts counts;
 	struct pace refusals; /* in the log */
 	unsigned int refusals_left_out;
 };

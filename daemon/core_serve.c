@@ -226,6 +226,18 @@ static void core_leases_changed(void *arg)
 	core_changed(arg);
 }
 
+static void core_count(struct control_counts *n, const struct lease_change *s)
+{
+	const struct lease *l = s->has ? &s->after : &s->before;
+
+	if (!s->has)
+		n->ended[s->end]++;
+	else if (!s->had)
+		n->granted[l->origin]++;
+	else if (s->before.deadline_ms != s->after.deadline_ms)
+		n->renewed[l->origin]++; /* and not merely armed again */
+}
+
 static void core_settled(void *arg, const struct lease_change *step)
 {
 	struct core *c = arg;
@@ -236,6 +248,9 @@ static void core_settled(void *arg, const struct lease_change *step)
 		cut_step(c->cut, step);
 	if (c->store)
 		core_store_step(c->store, step);
+	core_count(&c->counts, step);
+	if (c->control)
+		control_step(c->control, step);
 }
 
 static bool core_gone(void *arg)
@@ -254,6 +269,9 @@ static void core_refused(void *arg, const struct lease_request *req,
 	bool news = c->store && req->by != LEASE_BY_OPEN_NAT &&
 		    core_store_refused(c->store, req, reason);
 
+	c->counts.refused[reason]++;
+	if (news && c->control)
+		control_refused(c->control, req, reason);
 	if (news && pace_wait(&c->refusals, clock_ms())) {
 		c->refusals_left_out++;
 		news = false;

@@ -6,6 +6,7 @@ libdaemon_a_SOURCES = \
 	daemon/control.c daemon/control.h daemon/control_inside.h \
 	daemon/control_explain.c \
 	daemon/control_history.c \
+	daemon/control_watch.c \
 	daemon/control_nat.c \
 	daemon/core.c daemon/core.h daemon/core_inside.h \
 	daemon/core_admin.c \

@@ -206,6 +206,30 @@ void varlink_stream(struct varlink_call *call, const struct varlink_stream *stre
 		call->conn); /* streams begin inside of their call, with its client there */
 }
 
+void varlink_ready(struct varlink_call *call)
+{
+	if (call->conn)
+		conn_wake(call->conn);
+}
+
+/* Is there a piece to be sent now? */
+static bool conn_streams(const struct conn *c)
+{
+	const struct varlink_call *call = c->call;
+
+	return call && call->stream && !conn_queued(c) &&
+	       (!call->stream->ready || call->stream->ready(call->stream_arg));
+}
+
+/* Nobody waits any more for what there is not. */
+static bool conn_waits_in_vain(const struct conn *c)
+{
+	const struct varlink_call *call = c->call;
+
+	return c->ending && call && call->stream && call->stream->ready &&
+	       !call->stream->ready(call->stream_arg);
+}
+
 static void conn_stream(struct conn *c)
 {
 	struct varlink_call *call = c->call;
@@ -366,12 +390,13 @@ static void conn_turn(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (!c->dead && !c->call)
 		conn_take(c);
-	else if (!c->dead && c->call->stream && !conn_queued(c))
+	else if (!c->dead && conn_streams(c))
 		conn_stream(c);
 
-	if (c->dead || (c->ending && !c->call && !conn_queued(c) && conn_message(c) < 0))
+	if (c->dead || conn_waits_in_vain(c) ||
+	    (c->ending && !c->call && !conn_queued(c) && conn_message(c) < 0))
 		conn_free(c);
-	else if (c->call ? c->call->stream && !conn_queued(c) : conn_message(c) >= 0)
+	else if (c->call ? conn_streams(c) : conn_message(c) >= 0)
 		conn_wake(c);
 }
 

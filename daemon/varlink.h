@@ -58,6 +58,8 @@ void varlink_error(struct varlink_call *call, const char *error, json_t *paramet
 void varlink_invalid(struct varlink_call *call, const char *parameter);
 
 struct varlink_stream {
+	/* Is there something? NULL: always. Else varlink_ready() says when. */
+	bool (*ready)(void *arg);
 	/* The next reply; sets *last with the last one. NULL: no memory, the client is cut. */
 	json_t *(*next)(void *arg, bool *last);
 	void (*free)(void *arg); /* called once, whoever ends it */
@@ -66,3 +68,5 @@ struct varlink_stream {
  * one before, so a slow client costs no memory. */
 void varlink_stream(struct varlink_call *call, const struct varlink_stream *stream,
 		    void *arg);
+/* A stream that had nothing has something now. */
+void varlink_ready(struct varlink_call *call);

@@ -246,7 +246,20 @@ static const struct config *config(void *core)
 	return &c;
 }
 
+static const struct control_counts *counts(void *core)
+{
+	static const struct control_counts n = {
+		.granted = {[LEASE_BY_PCP] = 7},
+		.ended = {[LEASE_END_GONE] = 3},
+		.refused = {[LEASE_RESERVED] = 2},
+	};
+
+	(void)core;
+	return &n;
+}
+
 static const struct control_ops ops = {
+	.counts = counts,
 	.status = status,
 	.each_lease = each_lease,
 	.find_lease = find_lease,
@@ -790,6 +803,91 @@ static void tells_which_profiles_are_on(void **state)
 	    "{\"parameters\":{\"directory\":\"/usr/share/p\",\"on\":[\"xbox\",\"battle-net\"]}}");
 }
 
+static long long event_of(struct fixture *f, const char *what)
+{
+	json_t *message = hear(f), *event;
+	long long id;
+
+	assert_true(json_is_true(json_object_get(message, "continues")));
+	event = json_object_get(json_object_get(message, "parameters"), "event");
+	assert_string_equal(json_string_value(json_object_get(event, "event")), what);
+	id = json_integer_value(json_object_get(event, "id"));
+	if (strcmp(what, "lost") == 0)
+		id = json_integer_value(json_object_get(event, "times"));
+	json_decref(message);
+	return id;
+}
+
+#define WATCH "{\"method\":\"org.portreeve.Watch\",\"more\":true}"
+
+static void tells_what_happens_as_it_happens(void **state)
+{
+	struct fixture *f = *state;
+	struct lease_change step = {.has = true};
+	struct lease_request req = {.protocol = IPPROTO_UDP, .ext_port = 22};
+
+	ask(f, "{\"method\":\"org.portreeve.Watch\"}",
+	    "{\"error\":\"org.varlink.service.ExpectedMore\",\"parameters\":{}}");
+	step.after = *put(f, IPPROTO_UDP, 3074);
+	control_step(f->control, &step); /* nobody watches yet */
+	say(f, WATCH);
+	for (int i = 0; i < 20; i++)
+		event_base_loop(f->base, EVLOOP_NONBLOCK);
+	control_step(f->control, &step);
+	assert_int_equal(event_of(f, "granted"), 1);
+	step.had = true;
+	step.before = step.after;
+	control_step(f->control, &step); /* only armed again */
+	step.after.deadline_ms += 1000;
+	control_step(f->control, &step);
+	assert_int_equal(event_of(f, "renewed"), 2);
+	step.has = false;
+	step.end = LEASE_END_EXPIRED;
+	control_step(f->control, &step);
+	control_refused(f->control, &req, LEASE_RESERVED);
+	assert_int_equal(event_of(f, "ended"), 3);
+	assert_int_equal(event_of(f, "refused"), 4);
+}
+
+/* A watcher that does not read is told how much it has missed. */
+static void a_slow_watcher_costs_no_memory(void **state)
+{
+	struct lease_change step = {.has = true};
+	struct fixture *f = *state;
+
+	step.after = *put(f, IPPROTO_UDP, 3074);
+	say(f, WATCH);
+	for (int i = 0; i < 20; i++)
+		event_base_loop(f->base, EVLOOP_NONBLOCK);
+	for (int i = 0; i < 1000; i++)
+		control_step(f->control, &step);
+	assert_int_equal(event_of(f, "lost"), 1000 - 256);
+	for (int i = 1000 - 256; i < 1000; i++)
+		assert_int_equal(event_of(f, "granted"), i + 1);
+}
+
+static void counts_what_has_happened(void **state)
+{
+	struct fixture *f = *state;
+	json_t *message, *p;
+
+	say(f, "{\"method\":\"org.portreeve.Metrics\"}");
+	message = hear(f);
+	p = json_object_get(message, "parameters");
+	assert_int_equal(json_array_size(json_object_get(p, "granted")),
+			 LEASE_BY_END - 1);
+	assert_int_equal(
+		json_integer_value(json_object_get(
+			json_array_get(json_object_get(p, "granted"), 0), "count")),
+		7);
+	assert_string_equal(
+		json_string_value(json_object_get(
+			json_array_get(json_object_get(p, "refused"), LEASE_RESERVED - 1),
+			"label")),
+		"reserved");
+	json_decref(message);
+}
+
 static void describes_its_interface(void **state)
 {
 	struct fixture *f = *state;
@@ -833,6 +931,9 @@ int main(void)
 		TEST(tells_who_is_connected),
 		TEST(tells_what_nat_a_host_sees),
 		TEST(tells_which_profiles_are_on),
+		TEST(tells_what_happens_as_it_happens),
+		TEST(a_slow_watcher_costs_no_memory),
+		TEST(counts_what_has_happened),
 		TEST(describes_its_interface),
 	};
 

@@ -142,16 +142,15 @@ static int trigger_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *resul
 			   LEASE_TRIGGER_HOSTS);
 }
 
-/* How many ports one host gets. */
+/* How many ports it may open. */
 static uint32_t trigger_ports(const struct lease_trigger *t)
 {
 	uint32_t n = 0;
 
 	for (size_t i = 0; i < t->n_open; i++) {
 		const struct port_range *r = &t->open[i];
-		uint32_t wide = t->share ? 1 : (uint32_t)(r->last - r->first) + 1;
 
-		n += wide * ((uint32_t)r->tcp + r->udp);
+		n += ((uint32_t)(r->last - r->first) + 1) * ((uint32_t)r->tcp + r->udp);
 	}
 	return n;
 }

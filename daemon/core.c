@@ -258,10 +258,14 @@ static int core_make_loop(struct core *c)
 	c->judge_due = event_new(b, -1, 0, core_judge_due, c);
 	c->unknown_due = event_new(b, -1, 0, core_unknown_due, c);
 	c->own_due = event_new(b, -1, 0, core_own_due, c);
+	c->rules_due = event_new(b, -1, 0, core_rules_due, c);
+	c->turns = turns_new(&core_turns_ops, c);
 	if (!c->ledger || !c->upstream || !c->workers || !c->parent_readable ||
 	    !c->links_readable || !c->terminate || !c->state_due || !c->judge_due ||
-	    !c->trigger || !c->unknown_due || !c->own_due)
+	    !c->trigger || !c->unknown_due || !c->own_due || !c->rules_due ||
+	    !c->turns)
 		return -ENOMEM;
+	turns_configure(c->turns, c->config.trigger, c->config.n_triggers);
 	event_add(c->parent_readable, NULL);
 	event_add(c->links_readable, NULL);
 	event_add(c->terminate, NULL);
@@ -355,6 +359,7 @@ void core_free(struct core *c)
 	core_store_free(c->store);
 	core_upstream_free(c->upstream);
 	core_trigger_free(c->trigger);
+	turns_free(c->turns);
 	workers_free(c->workers);
 	heal_free(c->heal);
 	cut_free(c->cut);

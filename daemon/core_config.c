@@ -152,6 +152,7 @@ void core_take_config(struct core *c, int fd)
 		return;
 	}
 	ledger_restore_idle(c->ledger);
+	core_rules_configure(c);
 	core_store_bound(c->store, c->config.history_days, c->config.history_rows);
 	core_look_around(c, CORE_OTHER_CONFIG);
 	core_own_look(c);

@@ -28,6 +28,7 @@
 #include "firewall/neighbours.h"
 #include "firewall/shadows.h"
 #include "firewall/sockets.h"
+#include "trigger/turns.h"
 
 #define CORE_TO_ADMIN (1ULL << 32) /* an answer from here on is not a worker's */
 #define CORE_TO_NOBODY UINT64_MAX  /* nobody has asked */
@@ -78,6 +79,8 @@ struct core {
 	struct core_trigger *trigger;
 	struct conntrack *conntrack; /* whose flow it is that the trigger worker saw */
 	struct firewall_learn learn; /* what the firewall was told of it */
+	struct turns *turns;         /* of trigger rules */
+	struct event *rules_due;
 	struct core_unknown unknown[CORE_UNKNOWN];
 	size_t n_unknown;
 	struct event *unknown_due;
@@ -122,7 +125,7 @@ enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
 uint32_t core_flows(void *arg, uint8_t protocol, uint16_t port,
 		    const struct in6_addr *internal);
 uint64_t core_heard(void *arg, const struct in6_addr *internal, uint64_t now_ms);
-uint64_t core_active(void *arg, const struct lease *l);
+uint64_t core_active(void *arg, const struct lease *l, bool *elsewhere);
 uint16_t core_outside(void *arg, uint8_t protocol, uint16_t int_port,
 		      const struct in6_addr *internal);
 /* Something that workers are told has changed; they learn of it a little later. */
@@ -139,6 +142,21 @@ bool core_all_lans_there(const struct core *c);
 /* Whose packets the kernel tells of, and the process that reads them, as LANs and c->config
  * have it. */
 void core_unasked_look(struct core *c);
+/* The LAN of that host, or -1. */
+int core_lan_number(const struct core *c, const struct in6_addr *host);
+/* A host that is there has sent to a port that rules watch. */
+void core_rules_event(struct core *c, const struct trigger_event *e,
+		      const struct in6_addr *host, int lan);
+/* Sees to hosts that wait for ports: the callback of a timer. */
+void core_rules_due(int fd, short what, void *arg);
+/* A step is settled, a request was refused: it may be about a rule. */
+void core_rules_settled(struct core *c, const struct lease_change *step);
+void core_rules_refused(struct core *c, const struct lease_request *req);
+/* For how many milliseconds the lease lasts yet by rules alone; 0: by none. */
+uint64_t core_rules_left(const struct core *c, const struct lease *l);
+/* c->config has other rules now; leases that they do not open are given up. */
+void core_rules_configure(struct core *c);
+extern const struct turns_ops core_turns_ops;
 /* What the firewall has to know of it; NULL: nothing is opened unasked. Stays where it is. */
 const struct firewall_learn *core_unasked_learn(struct core *c);
 /* The router's own ports, as they are now; and the callback of the timer that looks again. */

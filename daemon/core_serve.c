@@ -251,6 +251,7 @@ static void core_settled(void *arg, const struct lease_change *step)
 	core_count(&c->counts, step);
 	if (c->control)
 		control_step(c->control, step);
+	core_rules_settled(c, step);
 }
 
 static bool core_gone(void *arg)
@@ -265,6 +266,7 @@ static void core_refused(void *arg, const struct lease_request *req,
 {
 	struct core *c = arg;
 
+	core_rules_refused(c, req);
 	/* Nobody waits for what nobody asked for. */
 	bool news = c->store && req->by != LEASE_BY_OPEN_NAT &&
 		    core_store_refused(c->store, req, reason);
@@ -361,11 +363,15 @@ uint32_t core_flows(void *arg, uint8_t protocol, uint16_t port,
 	return (uint32_t)((left_ms + 999) / 1000);
 }
 
-uint64_t core_active(void *arg, const struct lease *l)
+uint64_t core_active(void *arg, const struct lease *l, bool *elsewhere)
 {
 	struct core *c = arg;
-	uint64_t left_ms;
+	uint64_t left_ms, by_rules = core_rules_left(c, l);
 	int err = firewall_active(c->firewall, l, &left_ms);
+
+	*elsewhere = !err && by_rules > left_ms;
+	if (*elsewhere)
+		return by_rules;
 
 	/* Without the table it has nothing to last in, and nobody to say so. */
 	return err && err != -ENOENT ? 1000 : left_ms;

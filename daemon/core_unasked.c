@@ -106,6 +106,11 @@ const struct firewall_learn *core_unasked_learn(struct core *c)
 
 	c->learn = (struct firewall_learn){
 		.window_s = o->window_s, .quiet = o->quiet, .n_quiet = o->n_quiet};
+	c->learn.trigger = c->config.trigger;
+	c->learn.n_triggers = c->config.n_triggers;
+	for (size_t i = 0; i < c->config.n_triggers; i++)
+		if (c->config.trigger[i].idle_s > c->learn.watch_s)
+			c->learn.watch_s = c->config.trigger[i].idle_s;
 	put_idle(&c->learn, o->idle_s);
 	for (size_t i = 0; i < c->config.n_triggers; i++)
 		put_idle(&c->learn, c->config.trigger[i].idle_s);
@@ -127,7 +132,7 @@ static bool host_is_there(struct core *c, const struct in6_addr *host,
 	       silence != NEIGHBOURS_NEVER;
 }
 
-static int lan_of(const struct core *c, const struct in6_addr *host)
+int core_lan_number(const struct core *c, const struct in6_addr *host)
 {
 	for (size_t i = 0; i < LEASE_LANS_MAX; i++) {
 		const struct lease_lan *p = &c->policy.lan[i];
@@ -170,13 +175,15 @@ static int take_event(struct core *c, const struct trigger_event *e)
 	if (err)
 		return err;
 	host = addr_from_v4(inside);
-	i = lan_of(c, &host);
+	i = core_lan_number(c, &host);
 	lan = i < 0 ? NULL : &c->topology.lan[i];
-	if (!lan || !policy_unasked(&c->policy, &host) || !host_is_there(c, &host, lan)) {
-		log_debug("a port of a host that may have none, or is not there");
+	if (!lan || !host_is_there(c, &host, lan)) {
+		log_debug("a port of a host that is not there");
 		return 0;
 	}
-	if (e->what == TRIGGER_COUNTED && c->config.open_nat.per_host)
+	if (e->what == TRIGGER_WATCHED)
+		core_rules_event(c, e, &host, i);
+	else if (policy_unasked(&c->policy, &host) && c->config.open_nat.per_host)
 		ask_open(c, i, e, &host, port);
 	return 0;
 }

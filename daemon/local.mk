@@ -18,6 +18,7 @@ libdaemon_a_SOURCES = \
 	daemon/core_nat.c \
 	daemon/core_network.c \
 	daemon/core_own.c \
+	daemon/core_rules.c \
 	daemon/core_serve.c \
 	daemon/core_upstream.c daemon/core_upstream.h \
 	daemon/core_store.c daemon/core_store.h daemon/core_store_inside.h \

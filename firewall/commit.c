@@ -290,7 +290,8 @@ static int stage(struct firewall *fw, const struct lease_change *step, uint64_t 
 	if (step->had && step->has)
 		stage_match(fw, s, before);
 	s->rearm = !again && s->renews[OBJECT_LEASE] && lease_idles(before) &&
-		   lease_idles(after) && before->idle_s == after->idle_s;
+		   lease_idles(after) && before->idle_s == after->idle_s &&
+		   !after->elsewhere;
 	/* One that is not renewed where it stands begins to count anew. */
 	if (s->pinhole && step->had && step->has && !keeps(fw, s, OBJECT_LEASE))
 		firewall_packets(fw, before, &s->packets);

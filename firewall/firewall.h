@@ -17,6 +17,7 @@
 #include "lease/access.h"
 #include "lease/forward.h"
 #include "lease/lease.h"
+#include "lease/trigger.h"
 
 #define FIREWALL_TABLE "portreeve"
 #define FIREWALL_TABLE_MAX 32
@@ -71,6 +72,11 @@ struct firewall_learn {
 	/* After so much silence such leases end, in ascending order; others are rounded up. */
 	size_t n_idles;
 	uint32_t idle_s[FIREWALL_IDLES];
+	/* Of a host's packets to the ports of `when` the first one is told. */
+	const struct lease_trigger *trigger;
+	size_t n_triggers;
+	uint32_t
+		watch_s; /* and again after so much silence: the longest idle time of them */
 };
 
 /* Router mode: we are the machine's firewall. */
@@ -219,6 +225,11 @@ int firewall_claims(struct firewall *fw, uint8_t protocol, uint16_t port,
 /* For how many milliseconds a lease with idle_s would last yet if its host sent no more; 0:
  * it has been silent for that long. */
 int firewall_active(struct firewall *fw, const struct lease *l, uint64_t *left_ms);
+
+/* For how many of the milliseconds of watch_s the kernel remembers yet that this host has sent
+ * to that port, which a trigger watches; 0: it has not. */
+int firewall_watched(struct firewall *fw, struct in_addr host, uint8_t protocol,
+		     uint16_t port, uint64_t *left_ms);
 
 /* How many packets have come in through a pinhole, its renewals included. -ENOENT: it is not
  * there; -EAFNOSUPPORT: no pinhole. One question to the kernel for each of its elements. */

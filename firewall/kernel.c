@@ -464,6 +464,22 @@ int firewall_active(struct firewall *fw, const struct lease *l, uint64_t *left_m
 	return err;
 }
 
+int firewall_watched(struct firewall *fw, struct in_addr host, uint8_t protocol,
+		     uint16_t port, uint64_t *left_ms)
+{
+	uint8_t key[ELEMENT_HOST_KEY] = {0};
+	struct there there;
+	int err;
+
+	memcpy(key, &host, sizeof(host));
+	key[4] = protocol;
+	key[8] = (uint8_t)(port >> 8);
+	key[9] = (uint8_t)port;
+	err = element_there(fw, LEARN_WATCHING, key, sizeof(key), &there);
+	*left_ms = !err && there.there ? there.left_ms : 0;
+	return err;
+}
+
 int firewall_free(struct firewall *fw, uint8_t protocol, uint16_t port)
 {
 	uint8_t key[ELEMENT_HOST_KEY];

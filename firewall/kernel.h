@@ -161,6 +161,9 @@ int guard_put(struct firewall *fw, const struct firewall_config *config);
 void reserved_put(struct firewall *fw, const struct firewall_config *config);
 /* Of `quiet`. */
 void learn_put(struct firewall *fw, const struct firewall_config *config);
+/* Of `watch`; and whoever was told of is told of again. */
+void watched_put(struct firewall *fw, const struct firewall_config *config);
+void watched_flush(struct firewall *fw);
 /* Of the sets of owners, which are there: the leases are staged again. */
 void learn_flush(struct firewall *fw);
 /* The set of owners of leases with that idle time, and the time that its elements have. */
@@ -168,6 +171,7 @@ const char *learn_owners(const struct firewall *fw, uint32_t idle_s,
 			 uint64_t *timeout_ms);
 /* The set of hosts whose leases have a clock as well, and its elements' time. */
 #define LEARN_ACTIVE "active"
+#define LEARN_WATCHING "watching"
 uint64_t learn_active_ms(const struct firewall *fw);
 /* The same for the WAN and the LANs, as far as they were told. */
 int router_put(struct firewall *fw);

@@ -55,12 +55,14 @@ void learn_flush(struct firewall *fw)
 		flush_message(&fw->batch, fw->table, owners[i]);
 	flush_message(&fw->batch, fw->table, LEARN_ACTIVE);
 	flush_message(&fw->batch, fw->table, "seen");
+	watched_flush(fw);
 }
 
 int firewall_forget_seen(struct firewall *fw)
 {
 	nl_batch_begin(&fw->batch);
 	flush_message(&fw->batch, fw->table, "seen");
+	watched_flush(fw);
 	return nl_commit_whole(&fw->nl, &fw->batch);
 }
 
@@ -208,6 +210,7 @@ static void fill_learn(struct rules *r, const struct firewall_learn *l)
 	expr_return(&r->e);
 	rules_end(r);
 
+	watched_fill_learn(r, l);
 	e = rules_begin(r, "learn");
 	expr_ifname(e, EXPR_OIFNAME, "wan");
 	expr_nfproto_ipv4(e, true);
@@ -332,6 +335,7 @@ void learn_fill(struct rules *r, const struct firewall_config *c)
 	fill_learn(r, l);
 	fill_out(r, l);
 	fill_leased(r, l);
+	watched_fill(r, l);
 	if (l)
 		fill_touch(r, l);
 }

@@ -27,7 +27,7 @@ libfirewall_a_SOURCES = \
 	firewall/walk.c firewall/walk.h \
 	firewall/walk_eval.c firewall/walk_eval.h \
 	firewall/walk_xt.c \
-	firewall/watch.c firewall/watch.h
+	firewall/watched.c firewall/watch.c firewall/watch.h
 
 check_LIBRARIES += libfirewall_san.a
 libfirewall_san_a_SOURCES = $(libfirewall_a_SOURCES)

@@ -42,5 +42,9 @@ void forwards_fill_held(struct rules *r);
 /* What leaves by the WAN: which claims, leases and flows it keeps alive or makes known. */
 void learn_fill(struct rules *r, const struct firewall_config *c);
 
+/* What goes to the ports that trigger rules watch: the jump there, and the chain. */
+void watched_fill_learn(struct rules *r, const struct firewall_learn *l);
+void watched_fill(struct rules *r, const struct firewall_learn *l);
+
 /* Router mode's chains, as far as it is on. */
 void router_fill(struct rules *r, const struct firewall_router *router);

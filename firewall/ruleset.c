@@ -38,6 +38,7 @@
 #define SET_SIZE (131072 + FIREWALL_SLACK)
 #define CLAIM_MS (2 * 60 * 1000)
 #define CLAIM_HOSTS 4096
+#define WATCHING_SIZE 16384 /* pairs of host and port */
 #define SEEN_SIZE 65536
 #define GUARD_MS (10 * 1000)
 #define GUARD_HOSTS 4096
@@ -183,6 +184,12 @@ static const struct set_spec sets[] = {
 	 .size = CLAIM_HOSTS},
 	{.name = "quiet", .key_type = PROTO_PORT, .key_len = 8},
 	{.name = "own", .key_type = PROTO_PORT, .key_len = 8},
+	{.name = "watch", .key_type = PROTO_PORT, .key_len = 8},
+	{.name = "watching",
+	 .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
+	 .key_type = IP_PROTO_PORT,
+	 .key_len = 12,
+	 .size = WATCHING_SIZE},
 	{.name = "learn4",
 	 .flags = NFT_SET_INTERVAL,
 	 .key_type = KERNEL_TYPE_IP,
@@ -299,6 +306,7 @@ static const struct chain_spec chains[] = {
 	{"outsrc", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
 	{"moved", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
 	{"touch", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
+	{"rules", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
 	{"leased", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
 	{"out", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
 	{"worker", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
@@ -629,6 +637,7 @@ static int install(struct firewall *fw, const struct inventory *inv, bool keep)
 	put_epoch(fw);
 	reserved_put(fw, config);
 	learn_put(fw, config);
+	watched_put(fw, config);
 	if (keep)
 		learn_flush(fw);
 	forwards_put(fw, config);

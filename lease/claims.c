@@ -61,6 +61,7 @@ void claim_put(struct lease *l, const struct lease_policy *p,
 	l->until_gone = (uint8_t)(l->until_gone & ~bit);
 	if (bit & LEASE_IDLE_CLAIMS && l->idle_s < seconds)
 		l->idle_s = seconds;
+	l->elsewhere = req->by == LEASE_BY_TRIGGER;
 	if (req->flags & LEASE_UNTIL_GONE) {
 		l->until_gone = (uint8_t)(l->until_gone | bit);
 		l->gone_ms = now_ms + claim_silence(p);

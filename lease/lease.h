@@ -55,6 +55,8 @@ struct lease {
 	/* Claims that last while their host sends end after so much silence, the longest of them;
 	 * 0: it has none. */
 	uint32_t idle_s;
+	/* Its host sends, but not from its port: only we know, so the kernel has to be told. */
+	bool elsewhere;
 	uint64_t created_ms; /* modulo 2^64: perhaps before the boot, so before zero */
 	uint64_t until_ms
 		[LEASE_BY_END]; /* of each claim; LEASE_NO_DEADLINE for static ones */

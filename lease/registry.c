@@ -98,7 +98,7 @@ static void hear_active(const struct registry *r, struct lease *l, unsigned int 
 	claims &= l->claims & LEASE_IDLE_CLAIMS;
 	if (!claims || !p->active)
 		return;
-	left = p->active(p->in_use_arg, l);
+	left = p->active(p->in_use_arg, l, &l->elsewhere);
 	for (unsigned int by = 0; left && by < LEASE_BY_END; by++)
 		if (claims >> by & 1)
 			l->until_ms[by] = r->now_ms + left;

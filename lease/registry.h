@@ -68,8 +68,9 @@ struct lease_policy {
 	 * asked to answer, so that a later call knows more. NULL: just now. */
 	uint64_t (*heard)(void *arg, const struct in6_addr *internal, uint64_t now_ms);
 	/* For how many milliseconds would the lease last yet if its host sent no more? Of one
-	 * with idle_s. 0: it has been silent for too long. NULL: as it was known last. */
-	uint64_t (*active)(void *arg, const struct lease *l);
+	 * with idle_s. 0: it has been silent for too long. NULL: as it was known last.
+	 * *elsewhere: that is by packets of other ports. */
+	uint64_t (*active)(void *arg, const struct lease *l, bool *elsewhere);
 	void *in_use_arg; /* of all of them */
 	uint64_t
 		silence_ms; /* after so much of it a host has left; 0: LEASE_SILENCE_MS */

@@ -78,8 +78,7 @@ static void check_trigger(const struct lease_trigger *t)
 	for (size_t i = 0; i < t->n_open; i++) {
 		must(t->open[i].first && t->open[i].first <= t->open[i].last);
 		ports += (uint32_t)(t->open[i].tcp + t->open[i].udp) *
-			 (t->share ? 1U
-				   : t->open[i].last - (uint32_t)t->open[i].first + 1);
+			 (t->open[i].last - (uint32_t)t->open[i].first + 1);
 	}
 	must(ports && ports <= LEASE_TRIGGER_PORTS);
 	must(t->idle_s >= 1 && t->idle_s <= 86400);

@@ -19,7 +19,7 @@ PREFIX = os.path.dirname(os.path.dirname(gateway.Programs().daemon))
 UNIT = f"{PREFIX}/lib/systemd/system/portreeve.service"
 DROPIN = f"{unit.TOP}/conf/router.conf"
 pytestmark = pytest.mark.skipif(not os.path.exists(UNIT), reason="needs make install")
-WATCHDOG_MS = 2000
+WATCHDOG_MS = 4000
 
 
 @pytest.fixture(scope="module", params=[(), (DROPIN,)], ids=["unit", "with-router.conf"])

@@ -37,9 +37,11 @@ static int grow(void **array, size_t n, size_t size)
 	return 0;
 }
 
-static bool is_own(const struct reading *r, uint32_t family, const char *table)
+static bool is_own(const struct reading *r, uint32_t family, const char *table,
+		   const char *chain)
 {
-	return family == NFPROTO_INET && table && strcmp(table, r->own) == 0;
+	return family == NFPROTO_INET && strcmp(table, r->own) == 0 &&
+	       strncmp(chain, FOREIGN_GUEST, strlen(FOREIGN_GUEST)) != 0;
 }
 
 static int take_chain(const struct reading *r, struct nftnl_chain *c)
@@ -51,7 +53,7 @@ static int take_chain(const struct reading *r, struct nftnl_chain *c)
 	struct foreign_chain *out;
 	int err;
 
-	if (!table || !name || is_own(r, family, table))
+	if (!table || !name || is_own(r, family, table, name))
 		return 0;
 	if (f->n_chains == FOREIGN_CHAINS_MAX)
 		return -E2BIG;
@@ -108,7 +110,7 @@ static int take_rule(struct reading *r, struct nftnl_rule *rule)
 	struct foreign_chain *c = r->last;
 	int err = 0;
 
-	if (!table || !name || is_own(r, family, table))
+	if (!table || !name || is_own(r, family, table, name))
 		goto out;
 	if (!c || c->family != family || strcmp(c->name, name) != 0 ||
 	    strcmp(c->table, table) != 0)
@@ -156,9 +158,7 @@ static int each_set(void *arg, const struct nlmsghdr *nlh)
 	if (!s)
 		return -ENOMEM;
 	if (nftnl_set_nlmsg_parse(nlh, s) || !nftnl_set_get_str(s, NFTNL_SET_TABLE) ||
-	    !nftnl_set_get_str(s, NFTNL_SET_NAME) ||
-	    is_own(r, nftnl_set_get_u32(s, NFTNL_SET_FAMILY),
-		   nftnl_set_get_str(s, NFTNL_SET_TABLE)))
+	    !nftnl_set_get_str(s, NFTNL_SET_NAME))
 		nftnl_set_free(s);
 	else
 		f->set[f->n_sets++] = (struct foreign_set){.set = s};

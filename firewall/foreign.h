@@ -21,6 +21,9 @@ struct nftnl_set;
 /* Netlink messages with the elements of one set; of a longer one nothing is known. */
 #define FOREIGN_MESSAGES_MAX 256
 
+/* How the names of chains begin that an admin may add to our table. */
+#define FOREIGN_GUEST "my"
+
 struct foreign_chain {
 	uint8_t family; /* NFPROTO_* */
 	bool base;
@@ -54,8 +57,9 @@ struct foreign {
 	size_t n_rules;
 };
 
-/* Takes the ruleset in without the table `inet own`. -E2BIG: it is larger than the limits
- * above; -EINTR: it changed all the time while it was read; -ENOMEM; else -errno. */
+/* Takes the ruleset in, but of the chains of the table `inet own` only an admin's. -E2BIG: it
+ * is larger than the limits above; -EINTR: it changed all the time while it was read; -ENOMEM;
+ * else -errno. */
 int foreign_read(const char *own, struct foreign **out);
 void foreign_free(struct foreign *f); /* NULL is fine */
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The admin's own rules on what is open: the two examples that are installed, by packets. Issue 7,
 item 7. They live in our table, since nftables sets serve the rules of their own table only."""
+import json
 import os
 import re
 
@@ -97,6 +98,25 @@ def test_qos_marks_what_leaves_from_open_ports_alone(lab, lease):
     assert gamers(lab)
     with lab.console.udp() as other:
         assert tos_outside(lab, other) == 0
+
+
+def test_check_sees_the_admins_chains(lab, gw, lease):
+    """The examples stand in nobody's way; a chain that drops does, also in our table."""
+    def dropping():
+        findings = json.loads(gw.cli("check", "--json").stdout)["findings"]
+        return [f for f in findings if f["id"] == "forward-drop"]
+    assert not dropping()
+    lab.gw.nft("table inet portreeve { chain my_filter {\n"
+               "type filter hook forward priority filter; policy drop; }; }")
+    try:
+        found = net.wait_for(dropping, what="the finding")[0]
+        assert "inet portreeve my_filter" in found["text"]
+        assert not net.arrives(lab.inet, lease[1], lease[0], timeout=0.3)
+        lab.gw.nft(found["fix"].removeprefix("nft ") + "\n")
+        assert net.arrives(lab.inet, lease[1], lease[0])
+        net.wait_for(lambda: not dropping(), what="its end")
+    finally:
+        lab.gw.nft("flush chain inet portreeve my_filter\ndelete chain inet portreeve my_filter")
 
 
 @pytest.mark.parametrize("change", ["reload", "restart", "flush", "flush and both files"])

@@ -149,7 +149,7 @@ static void cells_fill(struct history_cells *c, const json_t *event)
 
 const char *cli_event_text(const json_t *event, char *buf, size_t size)
 {
-	struct history_cells c;
+	struct history_cells c = {0};
 	size_t used = 0;
 
 	cells_fill(&c, event);

@@ -55,4 +55,8 @@ tests_unit_test_names_SOURCES = tests/unit/test_names.c
 tests_unit_test_names_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_names_LDADD = libcli_san.a libbase_san.a $(JANSSON_LIBS) $(UNIT_LIBS)
 
+# bash looks it up by the name of the command.
+completionsdir = $(datadir)/bash-completion/completions
+dist_completions_DATA = cli/completion/portreeve
+
 dist_man_MANS += doc/portreeve.1 doc/portreeve.conf.5 doc/portreeve-profiles.5

@@ -12,7 +12,7 @@ endif
 
 # Read by people and by the lab, never built here.
 dist-hook:
-	@for d in tests/lab tests/bench tests/fuzz tests/node tests/debian13 tests/deb tests/chroot.sh; do \
+	@for d in tests/lab tests/bench tests/fuzz tests/node tests/varlink tests/debian13 tests/deb tests/chroot.sh; do \
 		test -e $(srcdir)/$$d || continue; \
 		$(MKDIR_P) $(distdir)/tests && cp -pR $(srcdir)/$$d $(distdir)/tests/ && \
 		find $(distdir)/$$d -name __pycache__ -prune -exec rm -rf {} +; \

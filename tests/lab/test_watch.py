@@ -13,6 +13,7 @@ from prometheus_client.openmetrics import parser
 import net
 import pcp
 import upnp
+from test_schema import valid
 
 
 def watch(gw, *args, **kwargs):
@@ -33,7 +34,7 @@ def lines(gw):
 def event(lines, what):
     """The next event, which is one of that kind."""
     got = json.loads(lines.readline())
-    assert got["event"] == what, got
+    assert valid(got, "watch")["event"] == what, got
     return got
 
 

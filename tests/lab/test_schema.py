@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What --json writes is what doc/schema.json says, member by member; and so does the interface
+that varlink clients read. Issue 7: schema tests for every --json."""
+import json
+import os
+import re
+
+import jsonschema
+import pytest
+
+import gateway
+import net
+import pcp
+import upnp
+
+TOP = gateway.Programs().top
+FORWARD = f'forward "range" {{ port = "udp/27000-27010"  to = "{net.PC}" }}\n'
+
+
+def schema():
+    with open(f"{TOP}/doc/schema.json", encoding="utf-8") as f:
+        return json.load(f)
+
+
+def valid(what, command):
+    """Checked as strictly as the schema says: members that it does not name are wrong."""
+    jsonschema.Draft202012Validator({**schema(), "$ref": f"#/$defs/{command}"}).validate(what)
+    return what
+
+
+@pytest.fixture(scope="module")
+def lab():
+    with net.Net(ipv6=True) as n:
+        yield n
+
+
+@pytest.fixture(scope="module")
+def gw(lab, tmp_path_factory):
+    """With one lease of each kind, connections, a refusal, and names of devices."""
+    leases = tmp_path_factory.mktemp("dhcp") / "leases"
+    leases.write_text(f"1795262580 a4:c0:e1:00:00:01 {net.CONSOLE} xbox *\n")
+    os.environ["PORTREEVE_DHCP_LEASES"] = str(leases)
+    with gateway.Gateway(lab, gateway.CONFIG + FORWARD) as g:
+        with pcp.Client(lab.console) as console:
+            console.map(pcp.UDP, 20000, 20000, options=pcp.description("a \"game\""))
+            console.map(pcp.UDP, 20010, 20010, options=pcp.filter_of("11.0.0.0", 0, 120))
+        upnp.Igd(lab.console).add("TCP", 20020, lease=0)
+        upnp.Igd(lab.console, version=2).add("TCP", 20030, lease=3600)
+        with pytest.raises(upnp.Fault):
+            upnp.Igd(lab.console).add("TCP", 5900)
+        for name in ("acct", "timestamp"):
+            lab.gw.run("sysctl", "-qw", f"net.netfilter.nf_conntrack_{name}=1", check=True)
+        with lab.console.udp(20000) as s:
+            assert net.arrives(lab.inet, s, 20000)
+            yield g
+    del os.environ["PORTREEVE_DHCP_LEASES"]
+    assert not gateway.problems(g.log())
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    """The leases stay from test to test."""
+
+
+def test_list(gw):
+    leases = valid(gw.json("list"), "list")["leases"]
+    assert {l["origin"] for l in leases} == {"pcp", "upnp", "static"}
+    for there in ("filters", "external_port_last", "device_name", "device_mac"):
+        assert any(there in l for l in leases), there
+
+
+@pytest.mark.parametrize("command", ["status", "check", "history", "nat-type", "profiles"])
+def test_commands_without_an_argument(gw, command):
+    done = gw.cli(command, "--json")
+    said = valid(json.loads(done.stdout), command)
+    if command == "history":
+        assert {e["event"] for e in said["events"]} >= {"granted", "refused"}
+
+
+@pytest.mark.parametrize("port", ["20000", "tcp/20020", "tcp/5900", "tcp/9", "udp/27005"])
+def test_explain(gw, port):
+    valid(json.loads(gw.cli("explain", port, "--json").stdout), "explain")
+
+
+def test_show(gw):
+    [port] = valid(gw.json("show", "udp/20000"), "show")["ports"]
+    assert port["flows"] and port["flows"][0]["bytes_in"] > 0
+
+
+def test_a_profile(gw):
+    names = [p["name"] for p in gw.json("profiles")["profiles"]]
+    if not names:
+        pytest.skip("not installed")
+    valid(gw.json("profiles", names[0]), "profile")
+
+
+def test_delete_and_reload(gw):
+    assert valid(gw.json("delete", "tcp/20030"), "delete")["deleted"] == 1
+    valid(gw.json("reload"), "reload")
+
+
+def test_the_schema_itself_is_one():
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_every_command_with_json_has_a_schema_and_is_in_the_manual(gw):
+    """None is forgotten: what help lists, less what has no JSON"""
+    text = gw.cli("help").stdout
+    commands = set(re.findall(r"^  ([a-z][a-z-]*)(?: [A-Z\[]+\]?)?  ", text, re.M))
+    assert {"list", "explain", "watch"} <= commands
+    assert commands - {"help", "metrics", "import"} <= set(schema()["$defs"])
+    with open(f"{TOP}/doc/portreeve.1", encoding="utf-8") as f:
+        manual = f.read()
+    for command in commands:
+        assert re.search(rf"^\.(It )?Cm (\S+ \| )*{command}\b", manual, re.M), command

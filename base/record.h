@@ -420,7 +420,7 @@ static_assert(sizeof(struct upstream_answer) == 8,
 
 /* ---- What the core and the trigger worker tell each other ---- */
 
-#define TRIGGER_INSTANT_MAX 32
+#define TRIGGER_INSTANT_MAX 56
 #define TRIGGER_REMOTES_MAX 16
 
 struct record_ports {
@@ -443,7 +443,7 @@ struct trigger_setup {
 	/* Remote ports towards which the first packet opens. */
 	struct record_ports instant[TRIGGER_INSTANT_MAX];
 };
-static_assert(sizeof(struct trigger_setup) == 204, "trigger_setup has no hidden padding");
+static_assert(sizeof(struct trigger_setup) == 348, "trigger_setup has no hidden padding");
 
 enum trigger_what {
 	TRIGGER_COUNTED =

@@ -23,7 +23,7 @@
 #define CONFIG_ALSO 8
 #define CONFIG_PATH 256
 #define CONFIG_PORTS 16   /* in one list of a forward or an open-nat block */
-#define CONFIG_INSTANT 32 /* of the open-nat block and of profiles */
+#define CONFIG_INSTANT 28 /* of the open-nat block and of profiles: each may be two */
 #define CONFIG_PROFILES 32
 #define CONFIG_PROFILE_NAME 32
 #define CONFIG_DEFAULT_FILE SYSCONFDIR "/portreeve/portreeve.conf"

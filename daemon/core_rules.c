@@ -115,7 +115,8 @@ void core_rules_settled(struct core *c, const struct lease_change *step)
 {
 	static const struct timeval now = {0};
 
-	if (!turns_longest(c->turns) || step->has || lease_is_pinhole(&step->before))
+	if (step->has || lease_is_pinhole(&step->before) ||
+	    !turns_concern(c->turns, step->before.protocol, step->before.ext_port))
 		return;
 	/* What was taken away is not opened again by the next packet. */
 	if (step->end != LEASE_END_EXPIRED &&

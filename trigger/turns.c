@@ -307,6 +307,14 @@ bool turns_serve(struct turns *t, uint64_t now_ms)
 	return waits || t->again;
 }
 
+bool turns_concern(const struct turns *t, uint8_t protocol, uint16_t ext_port)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (turns_opens(&t->rules[t->turn[i].rule], protocol, ext_port))
+			return true;
+	return false;
+}
+
 void turns_refused(struct turns *t, struct in_addr host, uint8_t protocol,
 		   uint16_t ext_port, uint64_t now_ms)
 {

@@ -58,6 +58,8 @@ void turns_event(struct turns *t, struct in_addr host, int lan, uint8_t protocol
 /* Asks for what hosts want, in the order in which they came. true: some have to wait: call it
  * again when a port was closed, or in a second. */
 bool turns_serve(struct turns *t, uint64_t now_ms);
+/* Does anybody there want that external port, or has it? */
+bool turns_concern(const struct turns *t, uint8_t protocol, uint16_t ext_port);
 /* What was asked for was refused. */
 void turns_refused(struct turns *t, struct in_addr host, uint8_t protocol,
 		   uint16_t ext_port, uint64_t now_ms);

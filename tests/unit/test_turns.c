@@ -127,6 +127,8 @@ static void a_host_gets_all_ports_of_the_rule(void **state)
 	assert_int_equal(world.owner[7005], 1);
 	assert_int_equal(world.inside[7001], 7001);
 	assert_int_equal(world.asked, 3);
+	assert_true(turns_concern(world.turns, IPPROTO_UDP, 7005) &&
+		    !turns_concern(world.turns, IPPROTO_UDP, 3074));
 	assert_false(turns_serve(world.turns, 1000));
 	assert_int_equal(world.asked, 3); /* nobody asks without need */
 	assert_false(sends(1, 6113, 0));  /* not watched */

@@ -154,8 +154,17 @@ def test_each_finding_of_check_is_in_the_manual():
     assert {i for i in ids if i not in manual} == set()
 
 
-@pytest.mark.parametrize("page, statuses", [("portreeved.8", {0, 1, 64, 77, 78}),
-                                            ("portreeve.1", {0, 1, 2, 64, 69, 70, 74, 77, 78})])
-def test_exit_statuses(page, statuses):
+@pytest.mark.parametrize("page, header, pattern", [
+    ("portreeved.8", "daemon/setup.h", r"#define EXIT_\w+ (\d+)"),
+    ("portreeve.1", "cli/cli.h", r"CLI_[A-Z_]+ = (\d+),")])
+def test_each_exit_status_is_in_the_manual_and_no_other(page, header, pattern):
     part = re.search(r"\nEXIT STATUS\n(.*?)\n[A-Z]", text_of(page), re.S)[1]
-    assert {int(n) for n in re.findall(r"^\s+(\d+)\s", part, re.M)} == statuses
+    codes = {int(n) for n in re.findall(pattern, read(header))}
+    assert len(codes) > 2
+    assert {int(n) for n in re.findall(r"^\s+(\d+)\s", part, re.M)} == codes | {0, 1}
+
+
+def test_each_command_is_in_the_readme():
+    usage = subprocess.run([PROGRAMS.cli, "--help"], text=True, capture_output=True).stdout
+    commands = set(re.findall(r"^  ([a-z][a-z-]*)", usage.split("options,")[0], re.M)) - {"help"}
+    assert set(re.findall(r"^    portreeve ([a-z-]+)", read("README.md"), re.M)) == commands

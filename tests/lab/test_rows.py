@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Each row of the protocol checklist has a test that names it, or a line in doc/protocols.md or
-doc/upnp.md; and so has what a home-made setup for consoles can do (prior-art 2)."""
+doc/upnp.md; and so has what a home-made setup for consoles can do (prior-art 1, 2)."""
 import os
 import re
 
@@ -8,7 +8,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 ROWS = [f"S{n}" for n in range(1, 6)] + [f"P{n}" for n in range(1, 32)] + \
        [f"C{n}" for n in range(1, 61) if n != 31] + [f"X{n}" for n in range(1, 9)] + \
        [f"U{n}" for n in range(1, 24)] + [f"W{n}" for n in range(1, 26)] + \
-       [f"F{n}" for n in range(1, 11)] + [f"prior-art 2.{n}" for n in range(1, 11)]
+       [f"F{n}" for n in range(1, 11)] + [f"prior-art 2.{n}" for n in range(1, 11)] + \
+       [f"prior-art 1.{n}" for n in range(1, 8)]
 
 
 def named():

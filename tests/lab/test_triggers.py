@@ -3,6 +3,7 @@
 watches gets ports opened until it has been silent. By packets; idle is 2 s here."""
 import contextlib
 import os
+import signal
 import time
 
 import pytest
@@ -233,6 +234,26 @@ def test_nothing_is_left_open(lab):
         assert not reaches(own, 6112, game)
         left = own.gw.run("nft", "list", "map", "inet", "portreeve", "leases").stdout
         assert "expires" not in left, left
+
+
+@pytest.mark.dirty
+def test_a_session_goes_on_over_a_crash_of_the_core(lab, gw):
+    """prior-art 1.4: the next core learns from the kernel who still sends"""
+    quiet(gw)
+    with Server(lab.inet, 6112) as server, lab.console.udp(6112) as game, \
+            server.sign_in(lab.console) as sock:
+        net.wait_for(lambda: reaches(lab, 6112, game), 1, "the port to open")
+        before = gw.process_id("core")
+        os.kill(before, signal.SIGKILL)
+        killed = time.monotonic()
+        while time.monotonic() - killed < 2 * IDLE:
+            server.echo(sock, server.peers[0])
+            assert reaches(lab, 6112, game), f"{time.monotonic() - killed:.2f} s after the crash"
+            time.sleep(0.05)
+        assert gw.process_id("core") != before
+        silent = time.monotonic()
+        net.wait_for(lambda: not reaches(lab, 6112, game), IDLE + 2, "the port to shut")
+        assert time.monotonic() - silent < IDLE + 1.2
 
 
 def test_a_rule_that_goes_takes_its_ports_along(lab, gw):

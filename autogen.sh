@@ -34,7 +34,7 @@ lab_packages="iproute2 nftables iptables conntrack tcpdump socat procps sqlite3 
 check_packages="cppcheck binutils xz-utils systemd util-linux mandoc
 	clang libclang-rt-dev|libclang-rt-19-dev|libclang-rt-14-dev"
 full_packages="golang-go varlink-go golang-github-varlink-go-dev
-	clang-format shellcheck debootstrap debhelper dpkg-dev lintian firewalld ufw dbus chromium
+	build-essential clang-format shellcheck debootstrap debhelper lintian firewalld ufw dbus chromium
 	fonts-dejavu-core qbittorrent-nox"
 bench_packages="miniupnpd-nftables"
 

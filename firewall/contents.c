@@ -253,7 +253,7 @@ void fill_single_ports(struct filler *f, uint8_t protocol, const struct portset 
 		const uint8_t key[ELEMENT_PORT_KEY] = {protocol,          0,         0, 0,
 						       (uint8_t)(p >> 8), (uint8_t)p};
 
-		if (portset_has(ports, (uint16_t)p))
+		if (ports && portset_has(ports, (uint16_t)p))
 			fill(f, &(struct kernel_element){.key = key,
 							 .key_len = sizeof(key)});
 	}
@@ -339,8 +339,10 @@ void reserved_put(struct firewall *fw, const struct firewall_config *config)
 	struct filler allow = {.fw = fw, .set = "wan_allow"};
 
 	flush_message(&fw->batch, fw->table, f.set);
-	fill_ports(&f, IPPROTO_TCP, config->reserved_tcp);
-	fill_ports(&f, IPPROTO_UDP, config->reserved_udp);
+	/* Each by itself: a hash is faster than a tree of ranges, and of the ports below no
+	 * packet is looked at. */
+	fill_single_ports(&f, IPPROTO_TCP, config->reserved_tcp, OWN_FIRST);
+	fill_single_ports(&f, IPPROTO_UDP, config->reserved_udp, OWN_FIRST);
 	fill_end(&f);
 	flush_message(&fw->batch, fw->table, allow.set);
 	if (!config->router)

@@ -2,7 +2,7 @@
 /*
  * What LAN hosts' packets do as they leave, when they have their external port:
  *
- * learn: of IPv4, TCP and UDP; to the WAN, or from one LAN host to another by the WAN's address
+ * learn: of IPv4; to the WAN, or from one LAN host to another by the WAN's address
  * out: keeps claims alive, and tells of each new pair of port and remote (the packet log)
  * leased: from a leased port
  * touch: keeps alive the leases that last while their host sends, on its own packets only
@@ -107,7 +107,6 @@ static void touch(struct rules *r, const char *set, uint32_t idle_s, bool answer
 	uint64_t owner_ms = idle_s * 1000ULL, lease_ms = owner_ms + FIREWALL_OWNER_MS;
 	struct expr *e = rules_begin(r, "touch");
 
-	expr_nfproto_ipv4(e, true);
 	put_owner(e, answers);
 	expr_in_set(e, set, 0);
 	expr_map_to(e, "leases", 0, 8);
@@ -128,7 +127,6 @@ static void touch_active(struct rules *r, uint32_t idle_s, bool answers)
 {
 	struct expr *e = rules_begin(r, "touch");
 
-	expr_nfproto_ipv4(e, true);
 	put_owner(e, answers);
 	expr_in_set(e, LEARN_ACTIVE, 0);
 	expr_set_put_for(e, EXPR_UPDATE, LEARN_ACTIVE, 0, idle_s * 1000ULL);
@@ -151,7 +149,6 @@ static void return_replies(struct rules *r, const char *chain)
 {
 	struct expr *e = rules_begin(r, chain);
 
-	expr_nfproto_ipv4(e, true);
 	expr_ct_reply(e);
 	expr_return(e);
 	rules_end(r);
@@ -162,7 +159,6 @@ static void return_own(struct rules *r, const char *chain)
 {
 	struct expr *e = rules_begin(r, chain);
 
-	expr_nfproto_ipv4(e, true);
 	expr_ct_status(e, IPS_SRC_NAT, false);
 	expr_return(e);
 	rules_end(r);
@@ -186,34 +182,26 @@ static void fill_leased(struct rules *r, const struct firewall_learn *l)
 
 	if (l) {
 		e = rules_begin(r, "leased");
-		expr_nfproto_ipv4(e, true);
 		expr_jump(e, "touch");
 		rules_end(r);
 	}
 	return_replies(r, "leased");
 	return_own(r, "leased");
 	e = rules_begin(r, "leased");
-	expr_nfproto_ipv4(e, true);
 	put_claim(e);
 	rules_end(r);
 }
 
+/* Each packet comes by: from here on nothing but IPv4 is met, and no rule asks again. */
 static void fill_learn(struct rules *r, const struct firewall_learn *l)
 {
 	struct expr *e;
 
 	rules_only_ipv4(r, "learn");
 
-	rules_begin(r, "learn");
-	expr_nfproto_ipv4(&r->e, true);
-	rules_tcp_udp(r, false);
-	expr_return(&r->e);
-	rules_end(r);
-
 	watched_fill_learn(r, l);
 	e = rules_begin(r, "learn");
 	expr_ifname(e, EXPR_OIFNAME, "wan");
-	expr_nfproto_ipv4(e, true);
 	expr_goto(e, "out");
 	rules_end(r);
 
@@ -221,7 +209,6 @@ static void fill_learn(struct rules *r, const struct firewall_learn *l)
 		return;
 	e = rules_begin(r, "learn");
 	expr_ifname(e, EXPR_OIFNAME, "lan");
-	expr_nfproto_ipv4(e, true);
 	expr_ct_status(e, IPS_DST_NAT, true);
 	expr_ct_daddr_in(e, "wan4");
 	expr_goto(e, "touch");
@@ -256,20 +243,18 @@ static void fill_log(struct rules *r, const struct firewall_learn *l)
 {
 	struct expr *e = rules_begin(r, "out");
 
-	expr_nfproto_ipv4(e, true);
 	expr_sport_below(e, 1024);
 	expr_return(e);
 	rules_end(r);
 
 	e = rules_begin(r, "out");
-	expr_nfproto_ipv4(e, true);
 	expr_ct_saddr(e, 0);
 	expr_over_rate(e, "lograte", 0, LOG_RATE, LOG_BURST);
 	expr_return(e);
 	rules_end(r);
 
 	e = rules_begin(r, "out");
-	expr_nfproto_ipv4(e, true);
+	expr_nfproto_ipv4(e, true); /* that nft has a name for the remote */
 	rules_proto_port(e, EXPR_DPORT);
 	expr_in_set(e, "quiet", 0);
 	pass_over(r, l);
@@ -294,11 +279,11 @@ static void fill_log(struct rules *r, const struct firewall_learn *l)
 	rules_end(r);
 }
 
+/* In neither of the first two sets is anything but TCP and UDP. */
 static void fill_out(struct rules *r, const struct firewall_learn *l)
 {
 	struct expr *e = rules_begin(r, "out");
 
-	expr_nfproto_ipv4(e, true);
 	rules_proto_port(e, EXPR_SPORT);
 	expr_in_set(e, "held", 0);
 	expr_goto(e, "leased");
@@ -306,18 +291,23 @@ static void fill_out(struct rules *r, const struct firewall_learn *l)
 
 	if (l) {
 		e = rules_begin(r, "out");
-		expr_nfproto_ipv4(e, true);
+		expr_nfproto_ipv4(e, true); /* nft has a name for the remote then */
 		put_pair(e);
 		expr_in_set(e, "seen", 0);
 		expr_return(e);
 		rules_end(r);
 	}
+	rules_begin(r, "out");
+	rules_tcp_udp(r, false);
+	expr_return(&r->e);
+	rules_end(r);
 	return_replies(r, "out");
 	return_own(r, "out");
 
-	/* The host that made the claim keeps it; nobody else can. */
+	/* The host that made the claim keeps it; nobody else can. A flow's first packet has done
+	 * so on its way here. */
 	e = rules_begin(r, "out");
-	expr_nfproto_ipv4(e, true);
+	expr_ct_status(e, IPS_CONFIRMED, true);
 	rules_proto_port(e, EXPR_SPORT);
 	expr_ct_saddr(e, 2);
 	expr_in_set(e, "mine", 0);

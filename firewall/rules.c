@@ -120,12 +120,26 @@ static void pre_dnat(struct rules *r, enum pre_from from, bool restricted)
 	rules_end(r);
 }
 
+/* What a LAN sends to somebody else is spared the rest. */
+static void pre_elsewhere(struct rules *r)
+{
+	struct expr *e = rules_begin(r, "pre");
+
+	expr_nfproto_ipv4(e, true);
+	expr_daddr(e, 0);
+	expr_not_in_set(e, "wan4", 0);
+	expr_return(e);
+	rules_end(r);
+}
+
 /* The more special rule first: its remotes may lead elsewhere than everybody else. */
 static void fill_pre(struct rules *r, const struct firewall_config *c)
 {
 	if (c->n_forwards)
 		forwards_fill_pre(r);
 	for (enum pre_from from = FROM_WAN; from <= FROM_SELF; from++) {
+		if (from == FROM_LAN)
+			pre_elsewhere(r);
 		pre_dnat(r, from, true);
 		pre_dnat(r, from, false);
 	}
@@ -236,6 +250,9 @@ static void fill_outsrc(struct rules *r, const struct firewall_config *c)
 	rules_proto_port(e, EXPR_SPORT);
 	expr_saddr(e, 2);
 	expr_in_set(e, "mine", 0);
+	expr_set_put(e, EXPR_UPDATE, "mine", 0);
+	rules_proto_port(e, EXPR_SPORT);
+	expr_set_put(e, EXPR_UPDATE, "taken", 0);
 	expr_masquerade(e);
 	rules_end(r);
 
@@ -333,6 +350,12 @@ static void forward_mark(struct rules *r, bool restricted)
 
 static void fill_forward(struct rules *r)
 {
+	/* First, as every packet of IPv4 comes by. */
+	struct expr *e = rules_begin(r, "forward");
+
+	expr_nfproto_ipv4(e, true);
+	expr_return(e);
+	rules_end(r);
 	forward_count(r, true);
 	forward_count(r, false);
 	forward_mark(r, true);

@@ -52,7 +52,7 @@ void kept_to_lease(const struct store_lease *kept, struct lease *out)
 		.enabled = kept->flags & STORE_ENABLED,
 		.has_nonce = kept->flags & STORE_NONCE,
 		.origin = kept->origin,
-		.claims = kept->claims,
+		.claims = (uint8_t)(kept->claims & ~LEASE_IDLE_CLAIMS),
 		.until_gone = kept->until_gone,
 		.created_ms = kept->created_ms,
 		.deadline_ms = LEASE_NO_DEADLINE,

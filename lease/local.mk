@@ -97,3 +97,8 @@ check_PROGRAMS += tests/unit/test_forward
 tests_unit_test_forward_SOURCES = tests/unit/test_forward.c tests/unit/registry_rig.h
 tests_unit_test_forward_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_forward_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_unasked
+tests_unit_test_unasked_SOURCES = tests/unit/test_unasked.c tests/unit/registry_rig.h
+tests_unit_test_unasked_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_unasked_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)

@@ -48,7 +48,7 @@ static void write_row(struct feed *f, int64_t base_ms)
 		l.filters[i].zero = 0;
 	l.flags &= STORE_FLAGS;
 	l.origin %= LEASE_BY_END;
-	l.claims &= (1 << LEASE_BY_END) - 1;
+	l.claims &= ((1 << LEASE_BY_END) - 1) & ~LEASE_IDLE_CLAIMS; /* not kept */
 	l.until_gone &= l.claims;
 	l.description[LEASE_DESCRIPTION_MAX] = '\0';
 	if (!l.claims || !store_lease_valid(&l))

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What packets of LAN hosts cost on their way out through the gateway, and how soon a port is
+ * open to strangers.
+ *
+ *	packets flood LAN-NS GATEWAY-MAC FIRST-HOST HOSTS SOURCE-PORT REMOTE PORT COUNT NEW RATE
+ *	packets latency LAN-NS INTERNET-NS WAN REMOTE1 REMOTE2 FIRST-PORT PORTS
+ *
+ * flood: frames from so many hosts in turn; NEW: each from another source port. RATE a second, 0:
+ * as fast as it goes. Prints {"sent":n,"us":t} of one frame: the kernel takes it all the way while
+ * it is sent. Of batches of 32 a quarter took no longer: what else ran meanwhile is left out.
+ * latency: from each port one datagram to either remote, then others from REMOTE1 to it, each from
+ * another port. Prints the microseconds from the second datagram to the first of those that came
+ * in, in ascending order: {"us":[...],"shut":n}; shut: of ports that did not open within 100 ms.
+ */
+#include <arpa/inet.h>
+#include <err.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netinet/ip.h>
+#include <netinet/udp.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BATCH 32
+#define FIRST_PORT 1024
+#define PROBES 2000
+#define PATIENCE_NS 100000000ULL
+
+struct datagram {
+	struct iphdr ip;
+	struct udphdr udp;
+	uint32_t number;
+};
+
+struct frame {
+	struct ether_header eth;
+	struct datagram d;
+} __attribute__((packed));
+
+static void enter(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || setns(fd, CLONE_NEWNET))
+		err(1, "%s", path);
+	close(fd);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static struct datagram make(in_addr_t from, uint16_t sport, in_addr_t to, uint16_t dport,
+			    uint32_t number)
+{
+	return (struct datagram){
+		.ip = {.version = 4,
+		       .ihl = 5,
+		       .ttl = 64,
+		       .protocol = IPPROTO_UDP,
+		       .tot_len = htons(sizeof(struct datagram)),
+		       .saddr = from,
+		       .daddr = to},
+		.udp = {.source = htons(sport),
+			.dest = htons(dport),
+			.len = htons(sizeof(struct udphdr) + sizeof(uint32_t))},
+		.number = htonl(number),
+	};
+}
+
+static uint16_t checksum(const void *data, size_t n)
+{
+	const uint16_t *p = data;
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < n / 2; i++)
+		sum += p[i];
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* ---- flood ---- */
+
+struct flood {
+	int fd;
+	uint8_t mac[6];
+	uint32_t first; /* host order */
+	uint32_t hosts;
+	uint16_t sport;
+	in_addr_t remote;
+	uint16_t dport;
+	uint32_t count;
+	int fresh;
+	uint64_t rate;
+};
+
+static void flood_frame(const struct flood *f, uint32_t i, struct frame *out)
+{
+	uint32_t host = f->first + i % f->hosts, port = f->sport;
+
+	if (f->fresh)
+		port = FIRST_PORT + i % (65536 - FIRST_PORT);
+	memset(out, 0, sizeof(*out));
+	memcpy(out->eth.ether_dhost, f->mac, 6);
+	memcpy(out->eth.ether_shost, "\2\0\0\0\0\1", 6);
+	out->eth.ether_type = htons(ETHERTYPE_IP);
+	out->d = make(htonl(host), (uint16_t)port, f->remote, f->dport, i);
+	out->d.ip.check = checksum(&out->d, sizeof(struct iphdr));
+}
+
+static void flood_batch(const struct flood *f, uint32_t first, uint32_t n)
+{
+	static struct frame frame[BATCH];
+	struct mmsghdr m[BATCH] = {{.msg_len = 0}};
+	struct iovec iov[BATCH];
+
+	for (uint32_t i = 0; i < n; i++) {
+		flood_frame(f, first + i, &frame[i]);
+		iov[i] = (struct iovec){&frame[i], sizeof(frame[i])};
+		m[i].msg_hdr = (struct msghdr){.msg_iov = &iov[i], .msg_iovlen = 1};
+	}
+	if (sendmmsg(f->fd, m, n, 0) != (int)n)
+		err(1, "sendmmsg");
+}
+
+/* On one processor: what the kernel puts off of a frame's way is done there, when we yield. */
+static void stay(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((unsigned)sched_getcpu(), &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		err(1, "sched_setaffinity");
+}
+
+static int flood(char **argv)
+{
+	const int one = 1;
+	struct sockaddr_ll at = {.sll_family = AF_PACKET};
+	struct flood f = {
+		.first = ntohl(inet_addr(argv[4])),
+		.hosts = (uint32_t)strtoul(argv[5], NULL, 10),
+		.sport = (uint16_t)strtoul(argv[6], NULL, 10),
+		.remote = inet_addr(argv[7]),
+		.dport = (uint16_t)strtoul(argv[8], NULL, 10),
+		.count = (uint32_t)strtoul(argv[9], NULL, 10),
+		.fresh = atoi(argv[10]),
+		.rate = strtoul(argv[11], NULL, 10),
+	};
+	uint64_t began, last, now;
+	double *took;
+	size_t n = 0;
+
+	if (sscanf(argv[3], "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &f.mac[0], &f.mac[1],
+		   &f.mac[2], &f.mac[3], &f.mac[4], &f.mac[5]) != 6 ||
+	    !f.hosts)
+		errx(64, "flood: a MAC address and hosts");
+	enter(argv[2]);
+	f.fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	at.sll_ifindex = (int)if_nametoindex("eth0");
+	if (f.fd < 0 || bind(f.fd, (struct sockaddr *)&at, sizeof(at)) ||
+	    setsockopt(f.fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)))
+		err(1, "eth0");
+	stay();
+	took = calloc(f.count / BATCH + 1, sizeof(*took));
+	if (!took)
+		err(1, "calloc");
+	began = last = now_ns();
+	for (uint32_t i = 0; i < f.count; i += BATCH) {
+		flood_batch(&f, i, f.count - i < BATCH ? f.count - i : BATCH);
+		while (f.rate && now_ns() - began < (i + BATCH) * 1000000000ULL / f.rate)
+			;
+		sched_yield();
+		now = now_ns();
+		if (f.count - i >= BATCH)
+			took[n++] = (double)(now - last) / 1000 / BATCH;
+		last = now_ns();
+	}
+	qsort(took, n, sizeof(*took), by_size);
+	printf("{\"sent\":%u,\"us\":%.3f,\"seconds\":%.3f}\n", f.count, took[n / 4],
+	       (double)(last - began) / 1e9);
+	free(took);
+	return 0;
+}
+
+/* ---- latency ---- */
+
+struct latency {
+	int tx; /* raw, in the internet */
+	in_addr_t wan;
+	in_addr_t remote[2];
+};
+
+static int console_socket(uint16_t port)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)))
+		err(1, "port %u", port);
+	return fd;
+}
+
+static void play(int fd, in_addr_t remote)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_port = htons(5000),
+				 .sin_addr.s_addr = remote};
+
+	if (sendto(fd, "play", 4, 0, (struct sockaddr *)&to, sizeof(to)) != 4)
+		err(1, "sendto");
+}
+
+/* Microseconds; -1: it stayed shut. Source ports of strangers are not used twice in a row. */
+static double one_port(const struct latency *l, uint16_t port, uint32_t *source)
+{
+	static uint64_t sent[PROBES];
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = l->wan};
+	int fd = console_socket(port);
+	uint64_t began;
+	uint32_t got = PROBES;
+
+	play(fd, l->remote[0]);
+	usleep(10000); /* within what one host may at a time */
+	began = now_ns();
+	play(fd, l->remote[1]);
+	for (uint32_t i = 0; i < PROBES && now_ns() - began < PATIENCE_NS; i++) {
+		struct datagram d = make(l->remote[0],
+					 (uint16_t)(FIRST_PORT + *source % 60000), l->wan,
+					 port, i);
+
+		(*source)++;
+		sent[i] = now_ns();
+		if (sendto(l->tx, &d, sizeof(d), 0, (struct sockaddr *)&to, sizeof(to)) <
+		    0)
+			err(1, "sendto");
+		if (recv(fd, &got, sizeof(got), 0) == sizeof(got)) {
+			got = ntohl(got);
+			break;
+		}
+		got = PROBES;
+	}
+	close(fd);
+	return got < PROBES ? (double)(sent[got] - began) / 1000 : -1;
+}
+
+static int latency(char **argv)
+{
+	struct latency l = {.wan = inet_addr(argv[4]),
+			    .remote = {inet_addr(argv[5]), inet_addr(argv[6])}};
+	uint32_t first = (uint32_t)strtoul(argv[7], NULL, 10), source = 0;
+	uint32_t n = (uint32_t)strtoul(argv[8], NULL, 10), n_us = 0;
+	double *us = calloc(n + 1, sizeof(*us));
+
+	enter(argv[3]);
+	l.tx = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	if (l.tx < 0 || !us)
+		err(1, "raw socket");
+	enter(argv[2]);
+	for (uint32_t i = 0; i < n; i++) {
+		us[n_us] = one_port(&l, (uint16_t)(first + i), &source);
+		n_us += us[n_us] >= 0;
+	}
+	qsort(us, n_us, sizeof(*us), by_size);
+	printf("{\"us\":[");
+	for (uint32_t i = 0; i < n_us; i++)
+		printf("%s%.1f", i ? "," : "", us[i]);
+	printf("],\"shut\":%u}\n", n - n_us);
+	free(us);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 12 && !strcmp(argv[1], "flood"))
+		return flood(argv);
+	if (argc == 9 && !strcmp(argv[1], "latency"))
+		return latency(argv);
+	errx(64, "packets flood ... | packets latency ...: see the source");
+}

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a packet of a LAN host costs on its way out: without our table, with it, and with the
+daemon that reads of new flows; and how soon a port opens to who plays."""
+import json
+import os
+import statistics
+
+import gateway
+import net
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ESTABLISHED, NEW, PACED = 200000, 50000, 64000
+HOSTS = 200  # so that none of them reaches its limits
+FIRST_HOST, DISCARD = "192.168.77.40", 9
+CONFIG = gateway.CONFIG + """
+limits { per-host = 65535 }
+open-nat { per-host = 65535 }
+"""
+# What leaves is counted and goes no further.
+SINK = f"""table netdev sink {{
+	counter arrived {{ }}
+	chain in {{
+		type filter hook ingress device eth0 priority 0; policy accept;
+		udp dport {DISCARD} counter name arrived drop
+	}}
+}}
+"""
+
+
+def build(folder):
+    """The built tool, or one compiled here and now."""
+    built = os.path.join(os.environ.get("PORTREEVE_BUILD", "."), "tests/bench/packets")
+    if os.access(built, os.X_OK):
+        return built
+    program = os.path.join(folder, "packets")
+    net.sh(["cc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-o", program,
+            os.path.join(HERE, "packets.c")], timeout=60)
+    return program
+
+
+def arrived(lab):
+    out = lab.inet.run("nft", "-j", "list", "counters", check=True).stdout
+    return next(x["counter"]["packets"] for x in json.loads(out)["nftables"] if "counter" in x)
+
+
+def flood(lab, count, new, hosts=HOSTS, sport=3074, rate=0, first=FIRST_HOST):
+    """Microseconds for each of so many packets, new flows or all of one."""
+    if new:
+        lab.gw.run("conntrack", "-F")
+    link = json.loads(lab.gw.run("ip", "-j", "link", "show", "br-lan", check=True).stdout)
+    before = arrived(lab)
+    r = json.loads(net.sh([build(lab.dir), "flood", f"{net.NETNS}/{lab.console.ns}",
+                           link[0]["address"], first,
+                           str(hosts), str(sport), net.REMOTE1, str(DISCARD), str(count),
+                           str(int(new)), str(rate)], timeout=120))
+    # Of two flows at once that want one port one may lose its first packet.
+    net.wait_for(lambda: arrived(lab) - before > count * 0.9999, 3,
+                 f"{count} packets, of which {arrived(lab) - before} came")
+    return r["us"]
+
+
+def lost_events(lab):
+    """What the kernel could not tell the sockets of netfilter's netlink there."""
+    lines = lab.gw.run("cat", "/proc/net/netlink", check=True).stdout.splitlines()[1:]
+    return sum(int(f[8]) for f in map(str.split, lines) if f[1] == "12")
+
+
+def in_set(lab, name):
+    out = lab.gw.run("nft", "-j", "list", "set", "inet", "portreeve", name, check=True,
+                     timeout=60).stdout
+    return len(json.loads(out)["nftables"][1]["set"].get("elem", []))
+
+
+def latency(lab, ports=300):
+    out = net.sh([build(lab.dir), "latency", f"{net.NETNS}/{lab.console.ns}",
+                  f"{net.NETNS}/{lab.inet.ns}", net.WAN, net.REMOTE1, net.REMOTE2, "20001",
+                  str(ports)], timeout=120)
+    return json.loads(out)
+
+
+def best(values):
+    return min(values)
+
+
+def measure(rounds):
+    found = {"established": {}, "leased": {}, "new": {}}
+    with net.Net() as lab:
+        lab.inet.nft(SINK)
+        g = gateway.Gateway(lab, config=CONFIG)
+
+        def round_of(name, start, stop):
+            for _ in range(max(rounds, 3)):
+                start()
+                lab.gw.run("conntrack", "-F")
+                flood(lab, 1000, False, 1)
+                found["established"].setdefault(name, []).append(
+                    flood(lab, ESTABLISHED, False, 1))
+                found["new"].setdefault(name, []).append(flood(lab, NEW, True))
+                stop()
+        round_of("no table", lambda: None, lambda: None)
+
+        def killed():
+            g.start()
+            g.kill()
+
+        def removed():
+            g.run("--remove")
+        round_of("rules", killed, removed)
+        round_of("daemon", g.start, g.stop)
+        removed()  # and with it who claims which port
+        g.start()
+        try:
+            with lab.console.udp(3074) as s:
+                for remote in (net.REMOTE1, net.REMOTE2):
+                    s.sendto(b"play", (remote, 5000))
+                net.wait_for(lambda: g.lease("udp", 3074), what="udp/3074 to open")
+            found["leased"]["daemon"] = [flood(lab, ESTABLISHED, False, 1,
+                                               first=lab.console.addr)
+                                         for _ in range(max(rounds, 3))]
+            found["latency"] = latency(lab)
+        finally:
+            g.stop()
+            removed()
+        g.start()
+        try:
+            before = lost_events(lab)
+            found["paced"] = [flood(lab, PACED, True, rate=50000)]
+            found["lost"] = lost_events(lab) - before
+        finally:
+            g.stop()
+            removed()
+        g.start()
+        try:
+            found["flooder"] = [flood(lab, NEW, True, hosts=1)]
+            found["told"] = in_set(lab, "seen")
+        finally:
+            g.stop()
+    return found
+
+
+def show(found):
+    print(f"\n{'a packet on its way out, us':36}" + "".join(
+        f"{n:>12}" for n in ("no table", "rules", "daemon")) + f"{'costs':>10}")
+    for what, text in (("established", "of a flow that is there"), ("new", "the first of a flow")):
+        base, row = best(found[what]["no table"]), found[what]
+        cells = "".join(f"{best(row[n]):12.2f}" for n in ("no table", "rules", "daemon"))
+        print(f"   {text:33}{cells}{best(row['daemon']) - base:+10.2f}")
+    print(f"   {'of a port that is open unasked':33}{'':24}{best(found['leased']['daemon']):12.2f}"
+          f"{best(found['leased']['daemon']) - best(found['established']['no table']):+10.2f}")
+    us = found["latency"]["us"]
+    print(f"   a port is open after p50 {statistics.median(us):.0f} us, "
+          f"p99 {us[int(len(us) * 0.99)]:.0f} us; {found['latency']['shut']} of "
+          f"{len(us) + found['latency']['shut']} stayed shut")
+    print(f"   at 50,000 new flows a second {found['lost']} events of {PACED} were lost")
+    print(f"   of {NEW} new flows of one host {found['told']} were told of, "
+          f"{found['flooder'][0]:.2f} us each")

@@ -288,7 +288,8 @@ clang_format_all()
 
 shellcheck_all()
 {
-	cd "$top" && shellcheck -x autogen.sh .ci/run conf/create-users tests/debian13 \
+	cd "$top" && shellcheck --shell=bash cli/completion/portreeve &&
+		shellcheck -x autogen.sh .ci/run conf/create-users tests/debian13 \
 		tests/chroot.sh tests/deb packaging/debian/portreeve.prerm \
 		packaging/debian/portreeve.postrm packaging/openwrt/files/uci.sh \
 		packaging/openwrt/files/portreeve.hotplug tests/lab/openwrt.sh &&

@@ -23,6 +23,8 @@ static const char help[] =
 	"  metrics       numbers for Prometheus, as OpenMetrics text\n"
 	"  import FILE   makes a portreeve.conf from a miniupnpd.conf, from OpenWrt's\n"
 	"                upnpd, or from a table of ports and addresses\n"
+	"  add PORT HOST\n"
+	"                opens a port to a host, as 192.168.1.20:3074 (for root)\n"
 	"  delete PORT   closes a port now (for root)\n"
 	"  history       what was opened, closed and refused, and why\n"
 	"  reload        reads the configuration again and applies it (for root)\n"
@@ -32,7 +34,9 @@ static const char help[] =
 	"\n"
 	"options, before or after the command:\n"
 	"  --json              for scripts\n"
-	"  --remote PREFIX     delete: only the lease for that remote address or prefix\n"
+	"  --remote PREFIX     add, delete: only for that remote address or prefix\n"
+	"  --for TIME          add: so long, as 2h; at most 7d [1d]\n"
+	"  --description TEXT  add: what it is\n"
 	"  --since TIME        history: so far back, as 2h or 7d [1d]\n"
 	"  --host ADDRESS      history: only of that host\n"
 	"  --port PORT         history: only of that port, inside or outside\n"
@@ -49,11 +53,11 @@ static const struct cli_command {
 	const char *name;
 	int (*run)(struct cli *cli, int argc, char **argv);
 } commands[] = {
-	{"list", cli_list},         {"status", cli_status},   {"delete", cli_delete},
-	{"check", cli_check},       {"reload", cli_reload},   {"history", cli_history},
-	{"explain", cli_explain},   {"show", cli_show},       {"import", cli_import},
-	{"watch", cli_watch},       {"metrics", cli_metrics}, {"nat-type", cli_nat_type},
-	{"profiles", cli_profiles},
+	{"list", cli_list},         {"status", cli_status},     {"delete", cli_delete},
+	{"check", cli_check},       {"reload", cli_reload},     {"history", cli_history},
+	{"explain", cli_explain},   {"show", cli_show},         {"import", cli_import},
+	{"add", cli_add},           {"watch", cli_watch},       {"metrics", cli_metrics},
+	{"nat-type", cli_nat_type}, {"profiles", cli_profiles},
 };
 
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)
@@ -215,6 +219,8 @@ enum option_value {
 	OPTION_JSON,
 	OPTION_REMOTE,
 	OPTION_SINCE,
+	OPTION_FOR,
+	OPTION_DESCRIPTION,
 	OPTION_HOST,
 	OPTION_PORT,
 	OPTION_STUN,
@@ -226,6 +232,8 @@ static const struct option options[] = {
 	{"runtime-dir", required_argument, NULL, OPTION_DIR},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"remote", required_argument, NULL, OPTION_REMOTE},
+	{"for", required_argument, NULL, OPTION_FOR},
+	{"description", required_argument, NULL, OPTION_DESCRIPTION},
 	{"since", required_argument, NULL, OPTION_SINCE},
 	{"host", required_argument, NULL, OPTION_HOST},
 	{"port", required_argument, NULL, OPTION_PORT},
@@ -262,6 +270,12 @@ static int options_parse(struct cli *cli, int argc, char **argv)
 			break;
 		case OPTION_REMOTE:
 			cli->remote = optarg;
+			break;
+		case OPTION_FOR:
+			cli->duration = optarg;
+			break;
+		case OPTION_DESCRIPTION:
+			cli->description = optarg;
 			break;
 		case OPTION_SINCE:
 			cli->since = optarg;
@@ -301,9 +315,13 @@ static int command_run(struct cli *cli, int argc, char **argv)
 		fputs(help, cli->out);
 		return CLI_OK;
 	}
-	if (cli->remote && strcmp(argv[0], "delete") != 0)
+	if (cli->remote && strcmp(argv[0], "delete") != 0 && strcmp(argv[0], "add") != 0)
 		return cli_fail(cli, CLI_USAGE,
-				"--remote is for delete; see portreeve help");
+				"--remote is for add and delete; see portreeve help");
+	if ((cli->duration || cli->description) && strcmp(argv[0], "add") != 0)
+		return cli_fail(
+			cli, CLI_USAGE,
+			"--for and --description are for add; see portreeve help");
 	if ((cli->since || cli->host || cli->port) && strcmp(argv[0], "history") != 0)
 		return cli_fail(
 			cli, CLI_USAGE,

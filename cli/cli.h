@@ -38,8 +38,10 @@ struct cli {
 	const char *vendors;     /* as VENDOR_FILES */
 	/* From the command line. */
 	const char *runtime_dir;
-	const char *remote; /* or NULL */
-	const char *since;  /* of history; or NULL */
+	const char *remote;      /* or NULL */
+	const char *duration;    /* of add; or NULL */
+	const char *description; /* of add; or NULL */
+	const char *since;       /* of history; or NULL */
 	const char *host;
 	const char *port;
 	const char *stun; /* of nat-type: a server; or NULL */
@@ -57,6 +59,7 @@ int cli_history(struct cli *cli, int argc, char **argv);
 int cli_check(struct cli *cli, int argc, char **argv);
 int cli_explain(struct cli *cli, int argc, char **argv);
 int cli_metrics(struct cli *cli, int argc, char **argv);
+int cli_add(struct cli *cli, int argc, char **argv);
 int cli_watch(struct cli *cli, int argc, char **argv);
 int cli_import(struct cli *cli, int argc, char **argv);
 int cli_show(struct cli *cli, int argc, char **argv);

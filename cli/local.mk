@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 noinst_LIBRARIES += libcli.a
 libcli_a_SOURCES = \
+	cli/add.c \
 	cli/check.c \
 	cli/cli.c cli/cli.h \
 	cli/client.c cli/client.h \

@@ -100,6 +100,9 @@ struct control_ops {
 	 * LEASE_NOT_FOUND, LEASE_KERNEL ... */
 	void (*end_lease)(void *core, const struct control_key *key,
 			  void (*done)(void *arg, enum lease_reason reason), void *arg);
+	/* Asks for a lease, for root; the same of `done`. */
+	void (*add_lease)(void *core, const struct lease_request *req,
+			  void (*done)(void *arg, enum lease_reason reason), void *arg);
 	/* Looks at the machine now. Borrowed until the next call; NULL: no memory. */
 	const struct check_report *(*check)(void *core);
 	/* A page of the history; `done` comes exactly once, and may come before this returns. */

@@ -36,6 +36,7 @@ void control_history(void *arg, struct varlink_call *call);
 void control_explain(void *arg, struct varlink_call *call);
 /* What happened, in the history's form; renewals are not in the history. */
 json_t *control_event_json(const struct store_event *e, bool renewed);
+void control_add(void *arg, struct varlink_call *call);
 void control_watch(void *arg, struct varlink_call *call);
 void control_metrics(void *arg, struct varlink_call *call);
 void control_flows(void *arg, struct varlink_call *call);

@@ -134,11 +134,31 @@ static const struct lease *core_find_lease(void *arg, const struct control_key *
 				     &key->remote, key->remote_len, key->remote_port);
 }
 
+static void core_admin_ask(struct core *c, const struct lease_request *req,
+			   void (*done)(void *done_arg, enum lease_reason reason),
+			   void *done_arg)
+{
+	for (size_t i = 0; i < CONTROL_PROCESSES; i++) {
+		if (c->admin[i].done)
+			continue;
+		c->admin[i] = (struct core_admin){done, done_arg};
+		ledger_ask(c->ledger, CORE_TO_ADMIN + i, -1, req);
+		return;
+	}
+	done(done_arg, LEASE_RATE);
+}
+
+static void core_add_lease(void *arg, const struct lease_request *req,
+			   void (*done)(void *done_arg, enum lease_reason reason),
+			   void *done_arg)
+{
+	core_admin_ask(arg, req, done, done_arg);
+}
+
 static void core_end_lease(void *arg, const struct control_key *key,
 			   void (*done)(void *done_arg, enum lease_reason reason),
 			   void *done_arg)
 {
-	struct core *c = arg;
 	struct lease_request req = {
 		.op = addr_is_none(&key->internal) ? LEASE_OP_UNMAP_PORT : LEASE_OP_UNMAP,
 		.by = LEASE_BY_ADMIN,
@@ -151,14 +171,7 @@ static void core_end_lease(void *arg, const struct control_key *key,
 		.remote_len = key->remote_len,
 	};
 
-	for (size_t i = 0; i < CONTROL_PROCESSES; i++) {
-		if (c->admin[i].done)
-			continue;
-		c->admin[i] = (struct core_admin){done, done_arg};
-		ledger_ask(c->ledger, CORE_TO_ADMIN + i, -1, &req);
-		return;
-	}
-	done(done_arg, LEASE_RATE);
+	core_admin_ask(arg, &req, done, done_arg);
 }
 
 static void core_reload_asked(void *arg,
@@ -191,6 +204,7 @@ const struct control_ops core_control_ops = {
 	.find_lease = core_find_lease,
 	.last_port = core_last_port,
 	.end_lease = core_end_lease,
+	.add_lease = core_add_lease,
 	.check = core_check,
 	.history = core_history_asked,
 	.explain = core_explain,

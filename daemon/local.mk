@@ -4,6 +4,7 @@ libdaemon_a_SOURCES = \
 	daemon/check.c daemon/check.h daemon/check_inside.h \
 	daemon/check_rules.c \
 	daemon/control.c daemon/control.h daemon/control_inside.h \
+	daemon/control_add.c \
 	daemon/control_explain.c \
 	daemon/control_history.c \
 	daemon/control_watch.c \

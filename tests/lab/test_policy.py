@@ -474,3 +474,23 @@ def test_one_nonce_at_every_address_of_the_router(lab, gw, port):
             assert gw.list() == []
     finally:
         lab.gw.ip("address del 192.168.77.250/24 dev br-lan\n")
+
+
+def test_the_admin_opens_a_port(lab, gw, port):
+    """portreeve add: a reserved port too, for so long, for some; never somebody else's"""
+    p = port()
+    with lab.console.udp(p) as s:
+        done = gw.cli("add", "udp/5900", f"{net.CONSOLE}:{p}", "--for", "2s", "--description", "x")
+        assert (done.returncode, done.stdout) == (
+            0, f"added udp/5900 to {net.CONSOLE}:{p} (admin)\n"), done.stderr
+        assert net.arrives(lab.inet, s, 5900)
+        assert gw.lease("udp", 5900)["description"] == "x"
+        taken = gw.cli("add", "udp/5900", net.CONSOLE2)
+        assert taken.returncode == 70 and taken.stdout == ""
+        net.wait_for(lambda: not gw.lease("udp", 5900), what="the end of the lease")
+        assert not net.arrives(lab.inet, s, 5900, timeout=0.3)
+    assert gw.cli("add", "udp/5901", "10.1.1.1").returncode == 70  # in no LAN
+    gw.cli("add", "5902", net.CONSOLE, "--remote", "12.0.0.0/24")
+    assert [gw.lease(q, 5902)["remote"] for q in ("tcp", "udp")] == ["12.0.0.0/24"] * 2
+    for wrong in (("udp/5901",), ("udp/5901", "here"), ("udp/5901", net.CONSOLE, "--for", "8d")):
+        assert gw.cli("add", *wrong).returncode == 64

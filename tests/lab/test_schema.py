@@ -94,7 +94,8 @@ def test_a_profile(gw):
     valid(gw.json("profiles", names[0]), "profile")
 
 
-def test_delete_and_reload(gw):
+def test_add_delete_and_reload(gw):
+    assert len(valid(gw.json("add", "20040", net.CONSOLE), "add")["leases"]) == 2
     assert valid(gw.json("delete", "tcp/20030"), "delete")["deleted"] == 1
     valid(gw.json("reload"), "reload")
 
@@ -106,7 +107,7 @@ def test_the_schema_itself_is_one():
 def test_every_command_with_json_has_a_schema_and_is_in_the_manual(gw):
     """None is forgotten: what help lists, less what has no JSON"""
     text = gw.cli("help").stdout
-    commands = set(re.findall(r"^  ([a-z][a-z-]*)(?: [A-Z\[]+\]?)?  ", text, re.M))
+    commands = set(re.findall(r"^  ([a-z][a-z-]*)(?: [A-Z\[\]]+)*(?:  |$)", text, re.M))
     assert {"list", "explain", "watch"} <= commands
     assert commands - {"help", "metrics", "import"} <= set(schema()["$defs"])
     with open(f"{TOP}/doc/portreeve.1", encoding="utf-8") as f:

@@ -124,6 +124,27 @@ static void end_lease(void *core, const struct control_key *key,
 		f->most_pending = f->n_pending;
 }
 
+/* Grants what is asked for, or refuses it with f->reason. */
+static void add_lease(void *core, const struct lease_request *req,
+		      void (*done)(void *arg, enum lease_reason reason), void *arg)
+{
+	struct fixture *f = core;
+
+	assert_int_equal(req->op, LEASE_OP_MAP);
+	assert_int_equal(req->by, LEASE_BY_ADMIN);
+	if (f->reason == LEASE_OK)
+		f->lease[f->n++] = (struct lease){.protocol = req->protocol,
+						  .ext_port = req->ext_port,
+						  .int_port = req->int_port,
+						  .internal = req->internal,
+						  .enabled = true,
+						  .origin = LEASE_BY_PCP,
+						  .claims = 1 << LEASE_BY_PCP,
+						  .created_ms = clock_ms() - 12500,
+						  .deadline_ms = clock_ms() + 3587500};
+	done(arg, f->reason);
+}
+
 static const struct check_report *check(void *core)
 {
 	static const struct check_report report = {
@@ -265,6 +286,7 @@ static const struct control_ops ops = {
 	.find_lease = find_lease,
 	.last_port = last_port,
 	.end_lease = end_lease,
+	.add_lease = add_lease,
 	.check = check,
 	.history = history,
 	.explain = explain,
@@ -616,6 +638,46 @@ static void deletes_nothing_when_a_parameter_is_wrong(void **state)
 	assert_int_equal(f->n, 1);
 }
 
+#define ADD(params) "{\"method\":\"org.portreeve.Add\",\"parameters\":" params "}"
+#define ADD_TO(rest)                                                                     \
+	ADD("{\"protocol\":\"udp\",\"external_port\":3074,\"internal_address\":"         \
+	    "\"192.168.1.20\"" rest "}")
+
+static void adds_what_is_right(void **state)
+{
+	struct fixture *f = *state;
+
+	ask(f, ADD_TO(",\"internal_port\":0"), INVALID("internal_port"));
+	ask(f, ADD_TO(",\"seconds\":604801"), INVALID("seconds"));
+	ask(f, ADD_TO(",\"remote\":\"x\""), INVALID("remote"));
+	ask(f, ADD_TO(",\"description\":1"), INVALID("description"));
+	ask(f, ADD_TO(",\"more\":1"), INVALID("more"));
+	ask(f, ADD("{\"protocol\":\"udp\",\"external_port\":0}"),
+	    INVALID("external_port"));
+	ask(f,
+	    ADD("{\"protocol\":\"udp\",\"external_port\":1,\"internal_address\":\"x\"}"),
+	    INVALID("internal_address"));
+	ask(f,
+	    ADD("{\"protocol\":\"udp\",\"external_port\":1,\"internal_address\":"
+		"\"2a01::1\",\"internal_port\":2}"),
+	    INVALID("internal_port"));
+	assert_int_equal(f->n, 0);
+	ask(f, ADD_TO(""), "{\"parameters\":{\"lease\":" LEASE("udp", "3074") "}}");
+	f->reason = LEASE_TAKEN;
+	ask(f, ADD_TO(""),
+	    "{\"error\":\"org.portreeve.Failed\",\"parameters\":{\"reason\":\"taken\","
+	    "\"text\":\"another host has the port\"}}");
+}
+
+static void adds_for_nobody_else(void **state)
+{
+	struct fixture *f = *state;
+
+	caller = 1000;
+	ask(f, ADD_TO(""), "{\"error\":\"org.portreeve.NotAllowed\",\"parameters\":{}}");
+	assert_int_equal(f->n, 0);
+}
+
 static void says_what_the_kernel_said(void **state)
 {
 	struct fixture *f = *state;
@@ -923,6 +985,8 @@ int main(void)
 		TEST(reloads_for_root_only),
 		TEST(a_range_is_listed_with_its_last_port),
 		TEST(deletes_nothing_when_a_parameter_is_wrong),
+		TEST(adds_what_is_right),
+		TEST(adds_for_nobody_else),
 		TEST(says_what_the_kernel_said),
 		TEST(answers_when_the_kernel_has_done_all),
 		TEST(tells_the_history_a_page_at_a_time),

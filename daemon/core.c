@@ -346,6 +346,7 @@ void core_begin(struct core *c)
 		event_base_loopexit(c->base, NULL);
 		return;
 	}
+	core_rules_judge(c);
 	core_serve_lans(c);
 	core_check_ready(c);
 }

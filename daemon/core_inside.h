@@ -156,6 +156,8 @@ void core_rules_refused(struct core *c, const struct lease_request *req);
 uint64_t core_rules_left(const struct core *c, const struct lease *l);
 /* c->config has other rules now; leases that they do not open are given up. */
 void core_rules_configure(struct core *c);
+/* The same of leases that were found in the kernel. */
+void core_rules_judge(struct core *c);
 extern const struct turns_ops core_turns_ops;
 /* What the firewall has to know of it; NULL: nothing is opened unasked. Stays where it is. */
 const struct firewall_learn *core_unasked_learn(struct core *c);

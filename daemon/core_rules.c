@@ -155,7 +155,7 @@ static bool any_rule_opens(const struct core *c, const struct lease *l, int lan)
 {
 	for (size_t i = 0; i < c->config.n_triggers; i++)
 		if (turns_opens(&c->config.trigger[i], l->protocol, l->ext_port) &&
-		    (lan < 0 || rule_holds(c, &c->config.trigger[i], &l->internal, lan)))
+		    rule_holds(c, &c->config.trigger[i], &l->internal, lan))
 			return true;
 	return false;
 }
@@ -165,7 +165,8 @@ static void note_ended(void *arg, const struct lease *l)
 	struct rules_ended *e = arg;
 	int lan = core_lan_number(e->c, &l->internal);
 
-	if (e->n == RULES_ENDED || !(l->claims & 1U << LEASE_BY_TRIGGER) ||
+	/* Of a LAN that is not there now it stays until its host is known to be silent. */
+	if (e->n == RULES_ENDED || !(l->claims & 1U << LEASE_BY_TRIGGER) || lan < 0 ||
 	    any_rule_opens(e->c, l, lan))
 		return;
 	e->lan[e->n] = lan;
@@ -177,15 +178,21 @@ static void note_ended(void *arg, const struct lease *l)
 						.internal = l->internal};
 }
 
-void core_rules_configure(struct core *c)
+void core_rules_judge(struct core *c)
 {
 	static struct rules_ended e;
+	size_t rounds = registry_count(ledger_book(c->ledger)) / RULES_ENDED + 1;
 
-	turns_configure(c->turns, c->config.trigger, c->config.n_triggers);
 	do {
 		e = (struct rules_ended){.c = c};
 		registry_each(ledger_book(c->ledger), note_ended, &e);
 		for (size_t i = 0; i < e.n; i++)
 			ledger_ask(c->ledger, CORE_TO_NOBODY, e.lan[i], &e.req[i]);
-	} while (e.n == RULES_ENDED);
+	} while (e.n == RULES_ENDED && --rounds);
+}
+
+void core_rules_configure(struct core *c)
+{
+	turns_configure(c->turns, c->config.trigger, c->config.n_triggers);
+	core_rules_judge(c);
 }

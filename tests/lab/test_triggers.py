@@ -17,6 +17,7 @@ trigger "battle.net" { when = "tcp/6112"  open = { "tcp/6112", "udp/6112" }  idl
 trigger "consoles" { when = "tcp/6113"  open = { "udp/3074-3079" }  share = true  idle = "2s" }
 trigger "many" { when = "udp/20000-20999"  open = "udp/7000-7001"  idle = "2s" }
 trigger "pc only" { when = "tcp/6114"  open = "udp/7100"  hosts = "192.168.77.30"  idle = "2s" }
+trigger "guests" { when = "tcp/6115"  open = "udp/7200"  lan = "br-guest"  idle = "2s" }
 """
 CONFIG = gateway.CONFIG.replace('lan "br-guest" {}', 'lan "br-guest" { trusted = false }')
 
@@ -202,7 +203,13 @@ def test_changes_are_told_with_who_is_connected(lab, gw):
 
 
 def test_who_is_not_meant_gets_nothing(lab, gw):
-    """Guests, hosts that the rule does not name, and what the admin has closed"""
+    """Guests, unless a rule names their LAN; hosts that the rule does not name; what the admin
+    has closed"""
+    quiet(gw)
+    with Server(lab.inet, 6115) as guests, guests.sign_in(lab.console), \
+            guests.sign_in(lab.guest):
+        net.wait_for(lambda: gw.lease("udp", 7200), 1, "the guest's port to open")
+        assert [l["internal_address"] for l in gw.list()] == [net.GUEST]
     quiet(gw)
     with Server(lab.inet, 6112) as server, Server(lab.inet, 6114) as pc_only:
         with server.sign_in(lab.guest), pc_only.sign_in(lab.console):
@@ -234,6 +241,22 @@ def test_nothing_is_left_open(lab):
         assert not reaches(own, 6112, game)
         left = own.gw.run("nft", "list", "map", "inet", "portreeve", "leases").stdout
         assert "expires" not in left, left
+
+
+@pytest.mark.dirty
+def test_a_rule_that_went_while_the_daemon_was_down_opens_nothing(lab):
+    """What the kernel holds is held against the rules of now"""
+    with net.Net() as own, gateway.Gateway(own, CONFIG + RULES.replace('"2s"', '"1h"')) as gw, \
+            Server(own.inet, 6112) as server, own.console.udp(6112) as game:
+        server.sign_in(own.console).close()
+        net.wait_for(lambda: reaches(own, 6112, game), 1, "the port to open")
+        gw.stop()
+        assert reaches(own, 6112, game)
+        gw.configure(CONFIG + RULES[:RULES.index("trigger \"consoles")].replace(
+            ', "udp/6112"', "").replace('"2s"', '"1h"'))
+        gw.start()
+        net.wait_for(lambda: not reaches(own, 6112, game), 1, "the port to shut")
+        assert [l["protocol"] for l in gw.list()] == ["tcp"]
 
 
 @pytest.mark.dirty
@@ -270,6 +293,12 @@ def test_a_rule_that_goes_takes_its_ports_along(lab, gw):
                 net.wait_for(lambda: gw.lease("udp", 6113), 1, "the profile's port to open")
                 net.wait_for(lambda: reaches(lab, 6113, game), 1, "its packets")
             assert gw.lease("udp", 6113)["description"] == "starcraft"
+            gw.reload(CONFIG + RULES + 'access "tv" { address = "192.168.77.20"  '
+                      'open-nat = false }')
+            assert net.CONSOLE not in [l["internal_address"] for l in gw.list()]
+            server.sign_in(lab.console).close()
+            time.sleep(0.3)
+            assert net.CONSOLE not in [l["internal_address"] for l in gw.list()]
             gw.reload(CONFIG)
             assert not gw.list()
     finally:

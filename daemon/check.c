@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "firewall/firewall.h"
 
 #define UDP_STREAM_S 120       /* RFC 4787 REQ-5 */
 #define TCP_ESTABLISHED_S 7440 /* RFC 5382 REQ-5: 2 hours and 4 minutes */
@@ -243,6 +244,38 @@ static void check_networks(const struct check_facts *facts, struct check_report 
 }
 
 /* What blocks first, else as it was found. */
+static void check_unasked(const struct check_facts *facts, struct check_report *r)
+{
+	struct check_finding *f = NULL;
+
+	if (facts->foreign_masquerade)
+		f = check_add(r, CHECK_NOTE, "foreign-ports");
+	if (f) {
+		check_say(
+			f,
+			"own-masquerade is false, so other rules choose the ports that LAN "
+			"hosts leave from: of two hosts with one source port, or with "
+			"\"random\" in those rules, one has another port towards each "
+			"remote, which consoles call strict, and open NAT does not help it");
+		check_advise(
+			f,
+			"own-masquerade = true, unless those rules translate to an address "
+			"that is not the WAN interface's first");
+	}
+	f = facts->deaf ? check_add(r, CHECK_WARNING, "packet-log") : NULL;
+	if (f) {
+		check_say(
+			f,
+			"the kernel's packet log (NFLOG) cannot be read, so no port opens to "
+			"who does not ask; the log of portreeved says why");
+		check_advise(
+			f,
+			"end the other process that reads its groups %u and %u, or load "
+			"nfnetlink_log",
+			FIREWALL_COUNT_GROUP, FIREWALL_WATCH_GROUP);
+	}
+}
+
 static void sort(struct check_report *r)
 {
 	struct check_finding sorted[CHECK_FINDINGS] = {0};
@@ -263,5 +296,6 @@ void check_run(const struct check_facts *facts, struct check_report *out)
 	check_forwarding(facts, out);
 	check_rules(facts, out);
 	check_conntrack(&facts->settings, out);
+	check_unasked(facts, out);
 	sort(out);
 }

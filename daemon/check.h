@@ -66,6 +66,8 @@ struct check_facts {
 	bool only_leases; /* the rules are followed for those, and for nothing else */
 	struct check_settings settings;
 	struct check_upstream upstream;
+	bool foreign_masquerade; /* others choose the ports that LAN hosts leave from */
+	bool deaf; /* the kernel's packet log cannot be read, so nothing opens unasked */
 };
 
 /* Reads them below "/proc/sys/net" (or another directory, for tests). */

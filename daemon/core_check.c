@@ -37,6 +37,8 @@ const struct check_report *core_check(void *arg)
 	facts.n_leases = sample->n;
 	facts.foreign_error = foreign_read(FIREWALL_TABLE, &facts.foreign);
 	core_upstream_known(c->upstream, &facts.upstream);
+	facts.foreign_masquerade = !c->config.own_masquerade;
+	facts.deaf = core_trigger_deaf(c->trigger);
 	check_read_settings("/proc/sys/net", &facts.settings);
 	check_run(&facts, &c->check);
 	foreign_free(facts.foreign);

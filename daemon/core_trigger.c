@@ -195,9 +195,9 @@ pid_t core_trigger_pid(const struct core_trigger *t)
 	return t->pid;
 }
 
-bool core_trigger_ready(const struct core_trigger *t)
+bool core_trigger_deaf(const struct core_trigger *t)
 {
-	return t->ready;
+	return t->wanted && t->failed;
 }
 
 bool core_trigger_settled(const struct core_trigger *t)

@@ -37,5 +37,5 @@ pid_t core_trigger_pid(const struct core_trigger *t); /* 0: none */
 
 /* Does it hear of packets, or is it known that it cannot, or not wanted? */
 bool core_trigger_settled(const struct core_trigger *t);
-/* Does it hear of packets? */
-bool core_trigger_ready(const struct core_trigger *t);
+/* Is it wanted, and the packet log not to be had? */
+bool core_trigger_deaf(const struct core_trigger *t);

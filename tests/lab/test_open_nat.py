@@ -2,6 +2,7 @@
 """Ports that open to who plays with others and asks nobody: from the packet that opens one to
 the silence that ends it, beside PCP and UPnP. Idle is 2 s here."""
 import contextlib
+import json
 import os
 import signal
 import time
@@ -342,6 +343,9 @@ def test_a_second_reader_of_the_packet_log_is_named(own_lab, ports):
         net.wait_for(lambda: b"bound" in holder.output().encode(), what="the other reader")
         with gateway.Gateway(own_lab) as g:
             net.wait_for(lambda: "another process reads the packet log" in g.log(), 5, "the error")
+            found = {f["id"]: f["severity"] for f in
+                     json.loads(g.cli("check", "--json").stdout)["findings"]}
+            assert found["packet-log"] == "warning"
             with pcp.Client(own_lab.console) as c:
                 assert c.get(pcp.UDP, 4000) == 4000
             holder.stop()
@@ -384,3 +388,19 @@ def test_a_port_of_the_routers_own_is_not_left_from(lab, gw, ports):
                 plays(s)
                 opened(gw, moved)
                 assert net.arrives(lab.inet, s, moved)
+
+
+def test_other_rules_may_choose_the_ports(own_lab, ports):
+    """own-masquerade = false: no claims and no masquerade of ours; check says what it costs; a
+    lone host is opened all the same"""
+    config = "own-masquerade = false\n" + gateway.CONFIG + OPEN_NAT
+    p = ports()
+    with gateway.Gateway(own_lab, config) as g, own_lab.console.udp(p) as s:
+        plays(s)
+        opened(g, p)
+        assert net.arrives(own_lab.inet, s, p)
+        assert "masquerade" not in own_lab.gw.run("nft", "list", "chain", "inet", "portreeve",
+                                                  "src", check=True).stdout
+        found = {f["id"]: f["severity"] for f in
+                 json.loads(g.cli("check", "--json").stdout)["findings"]}
+        assert found["foreign-ports"] == "note"

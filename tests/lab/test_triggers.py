@@ -10,6 +10,7 @@ import pytest
 
 import gateway
 import net
+import pcp
 
 IDLE = 2.0
 RULES = """
@@ -223,6 +224,27 @@ def test_who_is_not_meant_gets_nothing(lab, gw):
                 server.echo(sock, server.peers[-1])
                 time.sleep(0.4)
             assert not gw.lease("udp", 6112)
+
+
+def test_quotas_and_other_owners_hold_for_rules(lab, gw):
+    """As for any request: no more than the host may have, and no port of somebody else"""
+    quiet(gw)
+    try:
+        gw.reload(CONFIG + RULES + f'access "c" {{ address = "{net.CONSOLE}"  leases = 1 }}')
+        with pcp.Client(lab.console2) as other, Server(lab.inet, 6112) as server, \
+                lab.console2.udp(6112) as game:
+            assert other.map(pcp.UDP, 6112, 6112).external == 6112
+            server.sign_in(lab.console).close()
+            net.wait_for(lambda: gw.lease("tcp", 6112), 1, "the port to open")
+            assert reaches(lab, 6112, game) is game
+            with Server(lab.inet, 6113) as shared:
+                shared.sign_in(lab.console).close()
+                refused = lambda: [e["reason"] for e in gw.json(
+                    "history", "--port", "udp/3074")["events"] if e["event"] == "refused"]
+                net.wait_for(lambda: "quota-host" in refused(), 3, "the refusal")
+            assert len(gw.leases_of(lab.console)) == 1
+    finally:
+        gw.reload(CONFIG + RULES)
 
 
 @pytest.mark.dirty

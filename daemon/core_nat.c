@@ -26,13 +26,17 @@ static bool core_open_nat_on(const struct core *c, uint16_t lan,
 struct core_owned {
 	const struct in6_addr *host;
 	uint32_t n;
+	uint32_t open_nat;
 };
 
 static void core_count_owned(void *arg, const struct lease *l)
 {
 	struct core_owned *o = arg;
 
-	o->n += addr_equal(&l->internal, o->host);
+	if (!addr_equal(&l->internal, o->host))
+		return;
+	o->n++;
+	o->open_nat += l->origin == LEASE_BY_OPEN_NAT;
 }
 
 static void core_judge_nat(struct core *c, uint16_t lan, const struct in6_addr *host,
@@ -55,6 +59,7 @@ static void core_judge_nat(struct core *c, uint16_t lan, const struct in6_addr *
 	if (host)
 		registry_each(ledger_book(c->ledger), core_count_owned, &owned);
 	facts.leases = owned.n;
+	facts.openings = owned.open_nat;
 	nat_type_judge(&facts, out);
 }
 

@@ -93,6 +93,13 @@ static bool judge_open_nat(const struct nat_type_facts *f, struct nat_type *t)
 			f->leases, f->quota);
 		return false;
 	}
+	if (f->openings >= o->per_host) {
+		because(t, "quota", "per-host in the open-nat block",
+			"it has all of the %u ports that open NAT may open to it: no other "
+			"is opened",
+			o->per_host);
+		return false;
+	}
 	because(t, "open-nat", "",
 		"a port that sends to %u address%s within %u s (TCP: %u) is open to everybody "
 		"until it has been silent for %u s%s",

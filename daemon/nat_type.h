@@ -24,6 +24,7 @@ struct nat_type_facts {
 	bool own_masquerade; /* we choose external ports */
 	bool may_ask;        /* UPnP, PCP or NAT-PMP is on */
 	uint32_t leases;     /* that it has now, without a host of all */
+	uint32_t openings;   /* of those: by open NAT */
 	uint32_t quota;      /* that it may have */
 	const struct config_open_nat *config;
 	const struct check_report *check;

@@ -99,6 +99,12 @@ static void a_full_quota_opens_no_more(void **state)
 	nat_type_judge(&f, &got);
 	assert_int_equal(got.filtering, NAT_FILTERING_ADDRESS_PORT);
 	assert_true(reason("quota") && !reason("open-nat"));
+	f = good();
+	f.leases = f.openings = 16;
+	nat_type_judge(&f, &got);
+	assert_int_equal(got.filtering, NAT_FILTERING_ADDRESS_PORT);
+	assert_true(reason("quota") && !reason("open-nat"));
+	assert_string_equal(got.reason[1].fix, "per-host in the open-nat block");
 }
 
 static void open_nat_for_nobody_is_off(void **state)

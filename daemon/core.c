@@ -262,8 +262,7 @@ static int core_make_loop(struct core *c)
 	c->turns = turns_new(&core_turns_ops, c);
 	if (!c->ledger || !c->upstream || !c->workers || !c->parent_readable ||
 	    !c->links_readable || !c->terminate || !c->state_due || !c->judge_due ||
-	    !c->trigger || !c->unknown_due || !c->own_due || !c->rules_due ||
-	    !c->turns)
+	    !c->trigger || !c->unknown_due || !c->own_due || !c->rules_due || !c->turns)
 		return -ENOMEM;
 	turns_configure(c->turns, c->config.trigger, c->config.n_triggers);
 	event_add(c->parent_readable, NULL);

@@ -20,7 +20,8 @@ def example(name, **defines):
     with open(f"{CONF}/{name}.nft", encoding="utf-8") as f:
         text = f.read()
     for key, value in defines.items():
-        text, n = re.subn(rf"^define {key} = .*$", f"define {key} = {{ {value} }}", text, flags=re.M)
+        text, n = re.subn(rf"^define {key} = .*$", f"define {key} = {{ {value} }}", text,
+                          flags=re.M)
         assert n == 1
     return text
 

@@ -88,7 +88,8 @@ def shown_keys(text):
 
 def uncommented():
     """The installed file with all that it shows switched on."""
-    return "\n".join(re.sub(r"^#(?=[a-z}\t])", "", l) for l in read("conf/portreeve.conf").splitlines()
+    lines = read("conf/portreeve.conf").splitlines()
+    return "\n".join(re.sub(r"^#(?=[a-z}\t])", "", l) for l in lines
                      if not re.match(r"#\tportreeved", l)) + "\n"
 
 

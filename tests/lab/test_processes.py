@@ -14,7 +14,8 @@ import net
 import upnp
 
 CAP_NET_ADMIN = 1 << 12
-WORKERS = [("igd", "br-lan"), ("igd", "br-guest"), ("pcp", "br-lan"), ("pcp", "br-guest")]
+WORKERS = [("igd", "br-lan"), ("igd", "br-guest"), ("pcp", "br-lan"), ("pcp", "br-guest"),
+           ("trigger", None)]
 
 
 def uids(status):
@@ -66,15 +67,33 @@ def test_status_names_every_process_and_its_user(gw):
 
 
 def test_workers_hold_no_socket_but_their_own(gw, lab):
-    """Nobody but the core has a netlink socket; the control socket is not a worker's"""
+    """Nobody but the core has a netlink socket, but for the packet log that trigger reads; the
+    control socket is not a worker's"""
     with open(f"/proc/{gw.process_id('core')}/net/netlink", encoding="utf-8") as f:
         netlink = {line.split()[-1] for line in f}
     for role, lan in WORKERS:
         pid = gw.process_id(role, lan)
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            target = os.readlink(f"/proc/{pid}/fd/{fd}")
-            if target.startswith("socket:["):
-                assert target[8:-1] not in netlink, (role, fd)
+        targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        theirs = [t for t in targets if t.startswith("socket:[") and t[8:-1] in netlink]
+        assert len(theirs) == (role == "trigger"), (role, theirs)
+
+
+def test_a_netlink_socket_gives_its_holder_no_power(gw, lab):
+    """The packet log's was opened with CAP_NET_ADMIN; whoever sends by it needs that himself"""
+    code = ("import os, socket, struct\n"
+            "s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)\n"
+            "s.bind((0, 0))\n"
+            "def ask():\n"
+            "  body = struct.pack('!BBH', 1, 0, 0)\n"
+            "  s.send(struct.pack('=LHHLL', 20, 10 << 8 | 16, 1, 1, 0) + body)\n"  # GETGEN
+            "  return struct.unpack_from('=iHHIIi', s.recv(4096))\n"
+            "def refused():\n"
+            "  answer = ask()\n"
+            "  return answer[1] == 2 and answer[5] == -1\n"  # NLMSG_ERROR, EPERM
+            "before = refused()\n"
+            "os.setresuid(65534, 65534, 65534)\n"
+            "print(before, refused())\n")
+    assert lab.gw.run("python3", "-c", code, check=True).stdout == "False True\n"
 
 
 def test_the_directories_are_their_owners(gw):

@@ -123,6 +123,50 @@ static void ports_that_were_silent_for_a_window_are_given_back(void **state)
 	assert_int_equal(count_ports(*state), 100);
 }
 
+/* ---- What the core and the worker tell each other ---- */
+
+static void records_out_of_range_are_refused(void **state)
+{
+	struct trigger_event e = {.what = TRIGGER_COUNTED,
+				  .protocol = IPPROTO_UDP,
+				  .ext_port = 3074,
+				  .remote_port = 10025};
+	struct trigger_setup s = {
+		.window_ms = 1,
+		.udp_remotes = 2,
+		.tcp_remotes = COUNT_REMOTES,
+		.n_instant = 1,
+		.instant = {{.protocol = IPPROTO_UDP, .first = 3478, .last = 3479}}};
+
+	(void)state;
+	assert_true(trigger_event_valid(&e));
+	e.what = TRIGGER_WHAT_END;
+	assert_false(trigger_event_valid(&e));
+	e.what = TRIGGER_WATCHED;
+	e.protocol = IPPROTO_ICMP;
+	assert_false(trigger_event_valid(&e));
+	e.protocol = IPPROTO_TCP;
+	e.ext_port = 0;
+	assert_false(trigger_event_valid(&e));
+	e.ext_port = 3074;
+	e.zero[1] = 1;
+	assert_false(trigger_event_valid(&e));
+
+	assert_true(trigger_setup_valid(&s));
+	s.udp_remotes = COUNT_REMOTES + 1;
+	assert_false(trigger_setup_valid(&s));
+	s.udp_remotes = 0;
+	assert_false(trigger_setup_valid(&s));
+	s.udp_remotes = 1;
+	s.n_instant = TRIGGER_INSTANT_MAX + 1;
+	assert_false(trigger_setup_valid(&s));
+	s.n_instant = 1;
+	s.instant[0].first = 3480;
+	assert_false(trigger_setup_valid(&s));
+	s.instant[0].first = 0;
+	assert_true(trigger_setup_valid(&s));
+}
+
 /* ---- The packet log ---- */
 
 struct log {
@@ -304,6 +348,7 @@ int main(void)
 		COUNTS(what_is_forgotten_begins_anew),
 		COUNTS(memory_is_bounded_and_the_silent_go_first),
 		COUNTS(ports_that_were_silent_for_a_window_are_given_back),
+		cmocka_unit_test(records_out_of_range_are_refused),
 		cmocka_unit_test(a_packet_is_read_with_its_group),
 		cmocka_unit_test(options_of_the_header_are_skipped),
 		cmocka_unit_test(

@@ -110,6 +110,34 @@ int cli_fail_client(const struct cli *cli, int err)
 	}
 }
 
+/* What to do about that reason of a refusal. */
+static const char *remedy(const char *reason)
+{
+	static const struct {
+		const char *reason;
+		const char *remedy;
+	} remedies[] = {
+		{"busy", "try again in a moment, or end one of them"},
+		{"store", "try again in a moment; its log says more"},
+		{"memory", "free some and try again"},
+		{"rate", "try again in a second"},
+		{"taken", "portreeve list shows who has it"},
+		{"not-owner", "portreeve list shows who has it"},
+		{"remote", "portreeve list shows what is there for that port"},
+		{"static", "it is a forward of portreeve.conf, or a rule of your own"},
+		{"router", "ss -lntup shows which program of the router has it"},
+		{"not-lan", "portreeve status shows the LANs"},
+		{"access", "only a global address of IPv6 can be reached from outside"},
+		{"quota-table", "raise limits { leases = ... } in portreeve.conf"},
+		{"no-wan", "portreeve check says what is wrong with the WAN"},
+	};
+
+	for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++)
+		if (strcmp(remedies[i].reason, reason) == 0)
+			return remedies[i].remedy;
+	return "see its log: journalctl -u portreeve";
+}
+
 int cli_fail_reply(const struct cli *cli, const struct client_reply *reply)
 {
 	char text[256], what[256];
@@ -124,11 +152,10 @@ int cli_fail_reply(const struct cli *cli, const struct client_reply *reply)
 				"more leases than %lld; name one with --remote",
 				cli_number(reply->parameters, "limit"));
 	if (strcmp(reply->error, "org.portreeve.Failed") == 0)
-		return cli_fail(
-			cli, CLI_FAILED,
-			"portreeved refused: %s; see its log: journalctl -u portreeve",
-			text_safe(cli_text(reply->parameters, "text"), text,
-				  sizeof(text)));
+		return cli_fail(cli, CLI_FAILED, "portreeved refused: %s; %s",
+				text_safe(cli_text(reply->parameters, "text"), text,
+					  sizeof(text)),
+				remedy(cli_text(reply->parameters, "reason")));
 	return cli_fail(
 		cli, CLI_FAILED,
 		"portreeved answered %s; it may be of another version, restart it: "

@@ -116,6 +116,11 @@ tests_unit_test_watchdog_SOURCES = tests/unit/test_watchdog.c
 tests_unit_test_watchdog_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_watchdog_LDADD = libdaemon_san.a $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_explain
+tests_unit_test_explain_SOURCES = tests/unit/test_explain.c
+tests_unit_test_explain_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_explain_LDADD = libdaemon_san.a liblease_san.a libbase_san.a $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_lease_log
 tests_unit_test_lease_log_SOURCES = tests/unit/test_lease_log.c
 tests_unit_test_lease_log_CFLAGS = $(UNIT_CFLAGS)

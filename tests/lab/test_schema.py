@@ -87,6 +87,24 @@ def test_show(gw):
     assert port["flows"] and port["flows"][0]["bytes_in"] > 0
 
 
+def test_a_pinhole_is_explained_and_shown(lab, gw):
+    """IPv6: no translation, packets are counted by the kernel"""
+    with pcp.Client(lab.console, source=net.CONSOLE6) as console, \
+            lab.console.udp(20050, net.CONSOLE6) as s:
+        assert console.map(pcp.UDP, 20050, 20050, address="::").result == 0
+        [said] = valid(gw.json("explain", "udp/20050"), "explain")["ports"]
+        facts = {f["id"]: f["text"] for f in said["facts"]}
+        assert said["verdict"] == "open" and facts["kernel"].endswith("0 packets have come in")
+        assert net.comes_through(net.fresh_udp(lab.inet, net.REMOTE6), s, 20050, net.CONSOLE6, 1,
+                                 net.REMOTE6)
+        [said] = valid(gw.json("explain", "udp/20050"), "explain")["ports"]
+        facts = {f["id"]: f["text"] for f in said["facts"]}
+        assert facts["kernel"].endswith("1 packets have come in")
+        assert "connected now: 1 from outside" in facts["flows"]
+        [port] = valid(gw.json("show", "udp/20050"), "show")["ports"]
+        assert [f["remote_address"] for f in port["flows"]] == [net.REMOTE6]
+
+
 def test_a_profile(gw):
     names = [p["name"] for p in gw.json("profiles")["profiles"]]
     if not names:

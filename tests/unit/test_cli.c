@@ -632,7 +632,40 @@ static void exits_70_on_errors_that_it_does_not_know(void **state)
 			 "{\"error\":\"org.portreeve.Failed\",\"parameters\":{"
 			 "\"reason\":\"kernel\",\"text\":\"the kernel refused\"}}"),
 		70);
-	assert_non_null(strstr(f->err, "the kernel refused"));
+	assert_non_null(strstr(f->err, "the kernel refused; see its log"));
+	assert_int_equal(
+		run_with(f, "add udp/1 192.168.1.20",
+			 "{\"error\":\"org.portreeve.Failed\",\"parameters\":{"
+			 "\"reason\":\"taken\",\"text\":\"another host has the port\"}}"),
+		70);
+	assert_string_equal(f->err,
+			    "portreeve: portreeved refused: another host has the port; "
+			    "portreeve list shows who has it\n");
+}
+
+static void adds_and_says_what_it_has_added(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(
+		run_with(f, "add udp/3074 192.168.1.20:4000 --for 2h --remote 11.0.0.2",
+			 "{\"parameters\":{\"lease\":" XBOX "}}"),
+		0);
+	assert_string_equal(
+		f->call,
+		"{\"method\":\"org.portreeve.Add\",\"parameters\":{\"protocol\":"
+		"\"udp\",\"external_port\":3074,\"internal_address\":"
+		"\"192.168.1.20\",\"internal_port\":4000,\"remote\":\"11.0.0.2\","
+		"\"description\":null,\"seconds\":7200}}");
+	assert_string_equal(f->out, "added udp/3074 to 192.168.1.20:3074 (pcp+upnp)\n");
+	assert_int_equal(
+		run_with(f, "add udp/1 2a01::20", ERROR("org.portreeve.NotAllowed")), 77);
+	assert_int_equal(run(f, "add udp/1"), 64);
+	assert_int_equal(run(f, "add udp/1 192.168.1.20:0"), 64);
+	assert_int_equal(run(f, "add udp/1 host"), 64);
+	assert_int_equal(run(f, "add udp/1-2 192.168.1.20"), 64);
+	assert_int_equal(run(f, "add udp/1 192.168.1.20 --for 8d"), 64);
+	assert_int_equal(run(f, "list --for 8d"), 64);
 }
 
 static void exits_0_with_help_and_version(void **state)
@@ -758,6 +791,7 @@ int main(void)
 		TEST(exits_69_when_the_daemon_hangs_or_hangs_up),
 		TEST(exits_69_on_answers_that_are_none),
 		TEST(exits_70_on_errors_that_it_does_not_know),
+		TEST(adds_and_says_what_it_has_added),
 		TEST(exits_0_with_help_and_version),
 	};
 

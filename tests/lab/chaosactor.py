@@ -12,6 +12,7 @@ import net
 
 CONFIG = gateway.CONFIG + "history { rows = 2000 }\n"
 TABLE = "inet portreeve"
+DEAD = 15  # seconds that a core stays dead at most, killed often, until it knows its leases
 LAN_OTHER = "192.168.77.254"
 
 
@@ -35,6 +36,7 @@ class Actor:
         self.log = []
         self.killed, self.gone = [], []  # when the core died, when something went from the table
         self.store_harmed = -1e9
+        self.by_hand = set()  # elements, and sets, that went while the core was perhaps dead
         self.pids = {}
 
     def note(self, what):
@@ -149,6 +151,7 @@ class Actor:
         if sets:
             kind, name = self.random.choice(sorted(sets))
             self.note(f"  {name}")
+            self.take((name,))
             self.nft("flush", kind, *TABLE.split(), name)
 
     def delete_elements(self):
@@ -162,8 +165,21 @@ class Actor:
         for e in self.random.sample(elements, min(len(elements), self.random.randrange(1, 6))):
             key = value_of(e)
             key = key[0] if kind == "map" else key
+            self.take((name, *key))
             self.nft("delete", "element", *TABLE.split(), name,
                      "{ " + " . ".join(map(str, key)) + " }")
+
+    def take(self, what):
+        if self.killed and time.monotonic() - self.killed[-1] < DEAD:
+            self.by_hand.add(what)
+
+    def taken(self, o):
+        """One who deletes a lease from the kernel while no core watches has ended it."""
+        if ":" in o.address:
+            mine = {("pin6",), ("pin6", o.address, o.protocol, o.internal)}
+        else:
+            mine = {("leases",), ("leases", o.protocol, o.external)}
+        return bool(mine & self.by_hand)
 
     def delete_rule(self):
         text = self.lab.gw.run("nft", "-a", "list", "table", *TABLE.split()).stdout

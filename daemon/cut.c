@@ -21,6 +21,7 @@
 #define CUT_SHARE 12 /* rests so many times as long as it took: a thirteenth of a CPU */
 #define ASK_SHARE 50
 #define ASK_SPARE_MS 2000 /* 40 ms of CPU in a row */
+#define CLAIMS_SHARE 25
 /* An admin looks, or a script of his. */
 #define TELL_BURST 16
 #define TELL_EVERY_MS 100
@@ -35,8 +36,9 @@ struct cut {
 	struct conntrack *ct;
 	struct event *due;
 	struct pace pace;
-	struct pace asking;  /* of cut_port_of() */
-	struct pace telling; /* of cut_each_flow() */
+	struct pace asking;   /* of cut_port_of() */
+	struct pace claiming; /* of cut_claims_again(): no cut waits for it */
+	struct pace telling;  /* of cut_each_flow() */
 	struct flows flows;
 	struct portset contested_tcp;
 	struct portset contested_udp;
@@ -197,14 +199,14 @@ static void note_claim(void *arg, uint8_t protocol, uint16_t port,
 	cs->one[cs->n++] = (struct firewall_claim){protocol, port, internal};
 }
 
-void cut_claims_again(struct cut *c)
+uint64_t cut_claims_again(struct cut *c)
 {
 	struct claims cs = {0};
-	uint64_t began = pace_cpu_us();
+	uint64_t began = pace_cpu_us(), wait = pace_wait(&c->claiming, clock_ms());
 	int err;
 
-	if (addr_is_none(&c->flows.wan4))
-		return;
+	if (wait || addr_is_none(&c->flows.wan4))
+		return wait;
 	err = conntrack_claims(c->ct, addr_to_v4(&c->flows.wan4), note_claim, &cs);
 	if (!err)
 		err = firewall_claims_again(c->fw, cs.one, cs.n);
@@ -214,7 +216,8 @@ void cut_claims_again(struct cut *c)
 	}
 	log_debug("%zu claims restored", cs.n);
 	free(cs.one);
-	pace_done(&c->pace, clock_ms(), pace_cpu_us() - began);
+	pace_done(&c->claiming, clock_ms(), pace_cpu_us() - began);
+	return 0;
 }
 
 int cut_new(struct event_base *base, struct firewall *fw, const struct ledger *ledger,
@@ -233,6 +236,7 @@ int cut_new(struct event_base *base, struct firewall *fw, const struct ledger *l
 		.burst = CUT_BURST, .every_ms = CUT_EVERY_MS, .share = CUT_SHARE};
 	c->asking = (struct pace){
 		.burst = UINT32_MAX, .share = ASK_SHARE, .spare_ms = ASK_SPARE_MS};
+	c->claiming = (struct pace){.burst = UINT32_MAX, .share = CLAIMS_SHARE};
 	c->telling = (struct pace){
 		.burst = TELL_BURST, .every_ms = TELL_EVERY_MS, .share = TELL_SHARE};
 	err = conntrack_open(&c->ct);

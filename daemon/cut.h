@@ -47,5 +47,6 @@ struct lease;
 long cut_each_flow(struct cut *c, const struct lease *l,
 		   void (*each)(void *arg, const struct conntrack_flow *f), void *arg);
 
-/* Who claims which port was lost from the kernel: reads it from the flows. */
-void cut_claims_again(struct cut *c);
+/* Who claims which port was lost from the kernel: reads it from the flows. 0, or after how many
+ * milliseconds to come again, as it would cost too much now. */
+uint64_t cut_claims_again(struct cut *c);

@@ -165,10 +165,12 @@ static void mend_ready(evutil_socket_t fd, short what, void *arg)
 static void claims_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct heal *h = arg;
+	uint64_t wait = cut_claims_again(h->cut);
 
 	(void)fd;
 	(void)what;
-	cut_claims_again(h->cut);
+	if (wait)
+		arm(h->claims, wait);
 }
 
 bool heal_now(struct heal *h)

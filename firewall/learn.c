@@ -209,6 +209,8 @@ static void fill_learn(struct rules *r, const struct firewall_learn *l)
 		return;
 	e = rules_begin(r, "learn");
 	expr_ifname(e, EXPR_OIFNAME, "lan");
+	expr_ct_saddr(e, 0); /* what comes in from the WAN ends here */
+	expr_in_set(e, "lan4", 0);
 	expr_ct_status(e, IPS_DST_NAT, true);
 	expr_ct_daddr_in(e, "wan4");
 	expr_goto(e, "touch");

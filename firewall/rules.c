@@ -3,7 +3,7 @@
  * The rules: a NAT that gives every inside host and port its own external port from the first
  * packet on; a lease is never a rule.
  *
- * pre (dstnat + 5, after an admin's own DNAT): what comes in for a lease.
+ * pre (dstnat + 5, after an admin's own DNAT): what comes in for a lease; from the WAN: arrive.
  * self (the same in output): what the router itself sends to a lease's external port.
  * src (srcnat - 5, before masquerade): with which port LAN hosts go out.
  *   hairpin: LAN to LAN through the external address
@@ -98,10 +98,11 @@ enum pre_from { FROM_WAN, FROM_LAN, FROM_SELF };
 
 static void pre_dnat(struct rules *r, enum pre_from from, bool restricted)
 {
-	struct expr *e = rules_begin(r, from == FROM_SELF ? "self" : "pre");
+	static const char *const chain[] = {"arrive", "pre", "self"};
+	struct expr *e = rules_begin(r, chain[from]);
 
-	if (from != FROM_SELF)
-		expr_ifname(e, EXPR_IIFNAME, from == FROM_LAN ? "lan" : "wan");
+	if (from == FROM_LAN)
+		expr_ifname(e, EXPR_IIFNAME, "lan");
 	expr_nfproto_ipv4(e, true);
 	if (from != FROM_WAN)
 		expr_daddr_in(e, "wan4");
@@ -135,8 +136,15 @@ static void pre_elsewhere(struct rules *r)
 /* The more special rule first: its remotes may lead elsewhere than everybody else. */
 static void fill_pre(struct rules *r, const struct firewall_config *c)
 {
+	struct expr *e;
+
 	if (c->n_forwards)
 		forwards_fill_pre(r);
+	e = rules_begin(r, "pre");
+	expr_ifname(e, EXPR_IIFNAME, "wan");
+	expr_nfproto_ipv4(e, true);
+	expr_goto(e, "arrive");
+	rules_end(r);
 	for (enum pre_from from = FROM_WAN; from <= FROM_SELF; from++) {
 		if (from == FROM_LAN)
 			pre_elsewhere(r);
@@ -159,6 +167,16 @@ static void fill_src(struct rules *r, const struct firewall_config *c)
 	struct expr *e;
 
 	rules_only_ipv4(r, "src");
+
+	/* What comes in goes its way; a forward may have it return by us. */
+	if (!c->n_forwards) {
+		e = rules_begin(r, "src");
+		expr_nfproto_ipv4(e, true);
+		expr_saddr(e, 0);
+		expr_not_in_set(e, "lan4", 0);
+		expr_return(e);
+		rules_end(r);
+	}
 
 	/* By source address, not by interface: with bridge-nf-call-iptables the inbound
 	 * interface is not the bridge. Without it, inbound connections would match. */

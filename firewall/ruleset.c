@@ -297,6 +297,7 @@ struct chain_spec {
 };
 
 static const struct chain_spec chains[] = {
+	{"arrive", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
 	{"hairpin", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
 	{"outsrc", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
 	{"moved", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},

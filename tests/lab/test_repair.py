@@ -135,7 +135,7 @@ HARMS = {
     "dormant": f"add table {TABLE} {{ flags dormant; }}",
     "flush-table": f"flush table {TABLE}",
     "flush-chain": f"flush chain {TABLE} pre",
-    "delete-map": "".join(f"flush chain {TABLE} {c}\n" for c in ("pre", "self", "touch"))
+    "delete-map": "".join(f"flush chain {TABLE} {c}\n" for c in ("arrive", "pre", "self", "touch"))
                   + f"delete map {TABLE} leases",
     "flush-map": f"flush map {TABLE} leases",
     "flush-every-set": "".join(f"flush {k} {TABLE} {n}\n" for k, n in (
@@ -156,11 +156,13 @@ def test_all_is_back_within_a_second(lab, gw, leases, harm):
 
 def test_a_deleted_rule_is_back(lab, gw, leases):
     before = lab.gw.ruleset()
-    for i in range(4):
-        text = lab.gw.run("nft", "-a", "list", "chain", *TABLE.split(), "pre", check=True).stdout
-        handle = re.findall(r"dnat.*# handle (\d+)", text)[i]
-        back(lab, gw, leases, nft(lab, f"delete rule {TABLE} pre handle {handle}"),
-             says="1 rules")
+    for chain in ("arrive", "pre"):
+        for i in range(2):
+            text = lab.gw.run("nft", "-a", "list", "chain", *TABLE.split(), chain,
+                              check=True).stdout
+            handle = re.findall(r"dnat.*# handle (\d+)", text)[i]
+            back(lab, gw, leases, nft(lab, f"delete rule {TABLE} {chain} handle {handle}"),
+                 says="1 rules")
     assert lab.gw.ruleset() == before
 
 

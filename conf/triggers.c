@@ -142,17 +142,28 @@ static int trigger_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *resul
 			   LEASE_TRIGGER_HOSTS);
 }
 
-/* How many ports it may open. */
-static uint32_t trigger_ports(const struct lease_trigger *t)
+/* How many ports those are, each counted for each protocol. */
+static uint32_t count_ports(const struct port_range *list, size_t n)
 {
-	uint32_t n = 0;
+	uint32_t ports = 0;
 
-	for (size_t i = 0; i < t->n_open; i++) {
-		const struct port_range *r = &t->open[i];
+	for (size_t i = 0; i < n; i++)
+		ports += ((uint32_t)(list[i].last - list[i].first) + 1) *
+			 ((uint32_t)list[i].tcp + list[i].udp);
+	return ports;
+}
 
-		n += ((uint32_t)(r->last - r->first) + 1) * ((uint32_t)r->tcp + r->udp);
-	}
-	return n;
+static int check_ports(cfg_t *block, const char *key, const struct port_range *list,
+		       size_t n, uint32_t max)
+{
+	uint32_t ports = count_ports(list, n);
+
+	if (ports <= max)
+		return 0;
+	return read_wrong(block, key,
+			  "%u ports are too many, %u are allowed, each counted for each "
+			  "protocol",
+			  ports, max);
 }
 
 static int trigger_check(cfg_t *block)
@@ -167,11 +178,9 @@ static int trigger_check(cfg_t *block)
 				  "trigger \"%s\" has none, allowed is \"tcp/6112\" and "
 				  "the like",
 				  block->title);
-	if (trigger_ports(t) > LEASE_TRIGGER_PORTS)
-		return read_wrong(block, "open",
-				  "%u ports are too many, %d are allowed, each counted "
-				  "for each protocol",
-				  trigger_ports(t), LEASE_TRIGGER_PORTS);
+	if (check_ports(block, "when", t->when, t->n_when, LEASE_TRIGGER_WHEN) ||
+	    check_ports(block, "open", t->open, t->n_open, LEASE_TRIGGER_PORTS))
+		return -1;
 	if (c->n_triggers == LEASE_TRIGGERS_MAX)
 		return read_wrong(block, "trigger",
 				  "\"%s\" is one too many, %d are allowed", block->title,

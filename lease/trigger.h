@@ -17,6 +17,7 @@
 #define LEASE_TRIGGERS_MAX 128
 #define LEASE_TRIGGER_NAME 32
 #define LEASE_TRIGGER_RANGES 32 /* in `when`, and in `open` */
+#define LEASE_TRIGGER_WHEN 4096 /* ports that one rule watches */
 #define LEASE_TRIGGER_PORTS 256 /* that one rule opens to one host */
 #define LEASE_TRIGGER_LANS 4
 #define LEASE_TRIGGER_HOSTS 8

@@ -215,7 +215,10 @@ static void what_triggers_open_has_a_limit(void **state)
 	refuses("trigger t { when = 1 open = { 2000-2127, tcp/3000 } }",
 		"p.conf:1: open: 257 ports are too many, 256 are allowed, each counted for "
 		"each protocol");
-	accepts("trigger t { when = 1-65535 open = { 3000-3127 } share = true }");
+	accepts("trigger t { when = { tcp/1-4096 } open = { 3000-3127 } share = true }");
+	refuses("trigger t { when = { 1-2049 } open = 3000 }",
+		"p.conf:1: when: 4098 ports are too many, 4096 are allowed, each counted for "
+		"each protocol");
 	for (unsigned int i = 0; i <= LEASE_TRIGGERS_MAX; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n,
 				      "trigger t%u { when = 1 open = 2000 }\n", i);

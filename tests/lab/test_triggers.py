@@ -18,6 +18,7 @@ trigger "battle.net" { when = "tcp/6112"  open = { "tcp/6112", "udp/6112" }  idl
 trigger "consoles" { when = "tcp/6113"  open = { "udp/3074-3079" }  share = true  idle = "2s" }
 trigger "many" { when = "udp/20000-20999"  open = "udp/7000-7001"  idle = "2s" }
 trigger "pc only" { when = "tcp/6114"  open = "udp/7100"  hosts = "192.168.77.30"  idle = "2s" }
+trigger "two" { when = "tcp/6116"  open = "udp/7300-7301"  idle = "2s" }
 trigger "guests" { when = "tcp/6115"  open = "udp/7200"  lan = "br-guest"  idle = "2s" }
 """
 CONFIG = gateway.CONFIG.replace('lan "br-guest" {}', 'lan "br-guest" { trusted = false }')
@@ -231,12 +232,12 @@ def test_quotas_and_other_owners_hold_for_rules(lab, gw):
     quiet(gw)
     try:
         gw.reload(CONFIG + RULES + f'access "c" {{ address = "{net.CONSOLE}"  leases = 1 }}')
-        with pcp.Client(lab.console2) as other, Server(lab.inet, 6112) as server, \
-                lab.console2.udp(6112) as game:
-            assert other.map(pcp.UDP, 6112, 6112).external == 6112
+        with pcp.Client(lab.console2) as other, Server(lab.inet, 6116) as server, \
+                lab.console2.udp(7300) as game:
+            assert other.map(pcp.UDP, 7300, 7300).external == 7300
             server.sign_in(lab.console).close()
-            net.wait_for(lambda: gw.lease("tcp", 6112), 1, "the port to open")
-            assert reaches(lab, 6112, game) is game
+            net.wait_for(lambda: gw.lease("udp", 7301), 1, "the port to open")
+            assert reaches(lab, 7300, game) is game
             with Server(lab.inet, 6113) as shared:
                 shared.sign_in(lab.console).close()
                 refused = lambda: [e["reason"] for e in gw.json(

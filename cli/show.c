@@ -53,7 +53,7 @@ static void cells_fill(struct cells *c, const json_t *flow)
 	span_text(flow, "age_s", raw[2], SHOW_CELL);
 	bytes_text(flow, "bytes_in", raw[3], SHOW_CELL);
 	bytes_text(flow, "bytes_out", raw[4], SHOW_CELL);
-	span_text(flow, "left_s", raw[5], SHOW_CELL);
+	span_text(flow, "idle_s", raw[5], SHOW_CELL);
 	for (size_t i = 0; i < SHOW_COLUMNS; i++)
 		c->cell[i] = text_safe(raw[i], c->text[i], SHOW_CELL);
 }
@@ -61,7 +61,7 @@ static void cells_fill(struct cells *c, const json_t *flow)
 static void print_flows(const struct cli *cli, const json_t *flows)
 {
 	static const char *const heading[] = {"REMOTE", "BEGUN", "AGE",
-					      "IN",     "OUT",   "KEPT FOR"};
+					      "IN",     "OUT",   "LAST USE"};
 	struct table table;
 	struct cells cells;
 	const json_t *flow;
@@ -91,6 +91,38 @@ static void print_flows(const struct cli *cli, const json_t *flows)
 			counted ? "\n" : "");
 }
 
+/* Of all connections: how many, the bytes where they are counted, and the last use. */
+static void print_sum(const struct cli *cli, const json_t *flows)
+{
+	long long in = 0, out = 0, idle = -1;
+	json_t *sum, *flow;
+	char text[2][32];
+	size_t i, n = json_array_size(flows);
+
+	json_array_foreach(flows, i, flow)
+	{
+		long long last = cli_number(flow, "idle_s");
+
+		in += cli_number(flow, "bytes_in") > 0 ? cli_number(flow, "bytes_in") : 0;
+		out += cli_number(flow, "bytes_out") > 0 ? cli_number(flow, "bytes_out")
+							 : 0;
+		if (last >= 0 && (idle < 0 || last < idle))
+			idle = last;
+	}
+	sum = json_pack("{s:I,s:I,s:I}", "in", (json_int_t)in, "out", (json_int_t)out,
+			"idle", (json_int_t)idle);
+	fprintf(cli->out, "\n%zu connection%s", n, n == 1 ? "" : "s");
+	bytes_text(sum, "in", text[0], sizeof(text[0]));
+	bytes_text(sum, "out", text[1], sizeof(text[1]));
+	if (in || out)
+		fprintf(cli->out, ", %s in, %s out", text[0], text[1]);
+	span_text(sum, "idle", text[0], sizeof(text[0]));
+	if (idle >= 0)
+		fprintf(cli->out, ", last used %s ago", text[0]);
+	fputc('\n', cli->out);
+	json_decref(sum);
+}
+
 static void print_port(const struct cli *cli, const json_t *reply)
 {
 	const json_t *flows = json_object_get(reply, "flows");
@@ -98,10 +130,12 @@ static void print_port(const struct cli *cli, const json_t *reply)
 
 	fprintf(cli->out, "%s\n\n",
 		cli_lease_text(json_object_get(reply, "lease"), text, sizeof(text)));
-	if (json_array_size(flows))
+	if (json_array_size(flows)) {
 		print_flows(cli, flows);
-	else
+		print_sum(cli, flows);
+	} else {
 		fputs("Nobody is connected through it now.\n", cli->out);
+	}
 	if (json_is_true(json_object_get(reply, "more")))
 		fputs("... and more\n", cli->out);
 }

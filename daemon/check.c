@@ -70,6 +70,7 @@ void check_read_settings(const char *dir, struct check_settings *s)
 		.ip6_forward = read_setting(dir, "ipv6/conf/all/forwarding"),
 		.conntrack_count = read_setting(dir, "netfilter/nf_conntrack_count"),
 		.conntrack_max = read_setting(dir, "netfilter/nf_conntrack_max"),
+		.udp_s = read_setting(dir, "netfilter/nf_conntrack_udp_timeout"),
 		.udp_stream_s = read_setting(dir,
 					     "netfilter/nf_conntrack_udp_timeout_stream"),
 		.tcp_established_s = read_setting(

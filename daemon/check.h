@@ -44,6 +44,7 @@ struct check_settings {
 	long ip6_forward;
 	long conntrack_count;
 	long conntrack_max;
+	long udp_s; /* without more than a question and an answer */
 	long udp_stream_s;
 	long tcp_established_s;
 	long bridge_calls; /* bridge-nf-call-iptables */

@@ -127,13 +127,14 @@ static json_t *flow_json(const struct conntrack_flow *f)
 {
 	const struct flow_end *o = &f->flow.original;
 
-	return json_pack("{s:o,s:i,s:b,s:b,s:o,s:o,s:o,s:o,s:I}", "remote_address",
+	return json_pack("{s:o,s:i,s:b,s:b,s:o,s:o,s:o,s:o,s:o,s:I}", "remote_address",
 			 control_address(f->inbound ? &o->src : &o->dst), "remote_port",
 			 (int)(f->inbound ? o->sport : o->dport), "inbound",
 			 (int)f->inbound, "answered", (int)f->answered, "packets",
 			 count_json(f, f->packets), "bytes_in",
 			 count_json(f, f->in_bytes), "bytes_out",
 			 count_json(f, f->out_bytes), "age_s", age_json(f->began_ns),
+			 "idle_s", f->idle_s < 0 ? json_null() : json_integer(f->idle_s),
 			 "left_s", (json_int_t)f->left_s);
 }
 

@@ -42,6 +42,7 @@ struct core_job {
 	struct store_event event;
 	struct explain_facts facts;
 	struct check_report findings;
+	struct check_settings settings;
 	struct conntrack_flow flow[CONTROL_FLOWS];
 	size_t n_flows;
 	bool more;
@@ -146,6 +147,17 @@ static long job_host(struct core_job *j)
 
 /* ---- Its flows ---- */
 
+/* Each packet gives a flow its whole time again. */
+static int64_t idle_of(const struct check_settings *s, const struct conntrack_flow *f)
+{
+	bool udp = f->flow.protocol == IPPROTO_UDP;
+	long whole = udp              ? f->assured ? s->udp_stream_s : s->udp_s
+		     : f->established ? s->tcp_established_s
+				      : -1;
+
+	return whole >= (long)f->left_s ? whole - (long)f->left_s : -1;
+}
+
 static void job_flow(void *arg, const struct conntrack_flow *f)
 {
 	struct core_job *j = arg;
@@ -163,9 +175,10 @@ static void job_flow(void *arg, const struct conntrack_flow *f)
 	} else {
 		facts->n_out += !f->closing;
 	}
-	if (j->n_flows < CONTROL_FLOWS)
-		j->flow[j->n_flows++] = *f;
-	else
+	if (j->n_flows < CONTROL_FLOWS) {
+		j->flow[j->n_flows] = *f;
+		j->flow[j->n_flows++].idle_s = idle_of(&j->settings, f);
+	} else
 		j->more = true;
 }
 
@@ -189,7 +202,7 @@ static void job_findings(struct core_job *j)
 
 	facts.foreign_error = foreign_read(FIREWALL_TABLE, &facts.foreign);
 	core_upstream_known(c->upstream, &facts.upstream);
-	check_read_settings("/proc/sys/net", &facts.settings);
+	facts.settings = j->settings;
 	check_run(&facts, &j->findings);
 	foreign_free(facts.foreign);
 	j->facts.findings = &j->findings;
@@ -279,6 +292,8 @@ static void job_turn(evutil_socket_t fd, short what, void *arg)
 		j->host_known = true;
 	}
 	ms = j->explain ? (long)pace_wait(&c->explain_pace, clock_ms()) : 0;
+	if (!ms && j->has_lease)
+		check_read_settings("/proc/sys/net", &j->settings);
 	if (!ms && j->has_lease)
 		ms = cut_each_flow(c->cut, &j->lease, job_flow, j);
 	if (ms > 0) {

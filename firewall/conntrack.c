@@ -546,7 +546,8 @@ static bool read_count(const struct nlattr *nest, uint64_t *packets, uint64_t *b
 	return true;
 }
 
-static bool read_closing(const struct nlattr *nest)
+/* The state of a TCP connection; TCP_CONNTRACK_NONE: there is none. */
+static uint8_t read_state(const struct nlattr *nest)
 {
 	const struct nlattr *p[CTA_PROTOINFO_MAX + 1] = {NULL};
 	const struct nlattr *t[CTA_PROTOINFO_TCP_MAX + 1] = {NULL};
@@ -556,11 +557,10 @@ static bool read_closing(const struct nlattr *nest)
 	if (!nest || mnl_attr_parse_nested(nest, note_attr, &info) < 0 ||
 	    !p[CTA_PROTOINFO_TCP] ||
 	    mnl_attr_parse_nested(p[CTA_PROTOINFO_TCP], note_attr, &tcp) < 0)
-		return false;
+		return TCP_CONNTRACK_NONE;
 	state = t[CTA_PROTOINFO_TCP_STATE];
-	return state && mnl_attr_get_payload_len(state) == 1 &&
-	       mnl_attr_get_u8(state) > TCP_CONNTRACK_ESTABLISHED &&
-	       mnl_attr_get_u8(state) <= TCP_CONNTRACK_CLOSE;
+	return state && mnl_attr_get_payload_len(state) == 1 ? mnl_attr_get_u8(state)
+							     : TCP_CONNTRACK_NONE;
 }
 
 static void read_details(const struct nlmsghdr *nlh, struct conntrack_flow *f)
@@ -569,17 +569,22 @@ static void read_details(const struct nlmsghdr *nlh, struct conntrack_flow *f)
 	const struct nlattr *t[CTA_TIMESTAMP_MAX + 1] = {NULL};
 	struct attrs attrs = {a, CTA_MAX}, stamp = {t, CTA_TIMESTAMP_MAX};
 	uint64_t original = 0, reply = 0;
+	uint8_t state;
 
 	mnl_attr_parse(nlh, sizeof(struct nfgenmsg), note_attr, &attrs);
-	if (a[CTA_STATUS] && mnl_attr_get_payload_len(a[CTA_STATUS]) == 4)
+	if (a[CTA_STATUS] && mnl_attr_get_payload_len(a[CTA_STATUS]) == 4) {
 		f->answered = ntohl(mnl_attr_get_u32(a[CTA_STATUS])) & IPS_SEEN_REPLY;
+		f->assured = ntohl(mnl_attr_get_u32(a[CTA_STATUS])) & IPS_ASSURED;
+	}
 	if (a[CTA_TIMEOUT] && mnl_attr_get_payload_len(a[CTA_TIMEOUT]) == 4)
 		f->left_s = ntohl(mnl_attr_get_u32(a[CTA_TIMEOUT]));
 	f->counted = read_count(a[CTA_COUNTERS_ORIG], &f->packets, &original) &&
 		     read_count(a[CTA_COUNTERS_REPLY], &f->packets, &reply);
 	f->in_bytes = f->inbound ? original : reply;
 	f->out_bytes = f->inbound ? reply : original;
-	f->closing = read_closing(a[CTA_PROTOINFO]);
+	state = read_state(a[CTA_PROTOINFO]);
+	f->established = state == TCP_CONNTRACK_ESTABLISHED;
+	f->closing = state > TCP_CONNTRACK_ESTABLISHED && state <= TCP_CONNTRACK_CLOSE;
 	if (a[CTA_TIMESTAMP] &&
 	    mnl_attr_parse_nested(a[CTA_TIMESTAMP], note_attr, &stamp) >= 0)
 		f->began_ns = read_u64(t[CTA_TIMESTAMP_START]);

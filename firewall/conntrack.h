@@ -39,9 +39,12 @@ int conntrack_claims(struct conntrack *ct, struct in_addr wan4,
 /* A flow that goes by a lease, in or out, as the kernel knows it now. */
 struct conntrack_flow {
 	struct flow flow;
-	bool inbound;      /* the remote has begun it */
-	bool answered;     /* packets have gone both ways */
-	bool closing;      /* TCP, and one side has ended it */
+	bool inbound;     /* the remote has begun it */
+	bool answered;    /* packets have gone both ways */
+	bool closing;     /* TCP, and one side has ended it */
+	bool assured;     /* more than a question and an answer */
+	bool established; /* TCP */
+	int64_t idle_s; /* since the last packet; -1: not known. Not by conntrack_lease(). */
 	uint32_t left_s;   /* so long it is kept if nothing more comes */
 	bool counted;      /* the kernel counts (nf_conntrack_acct) */
 	uint64_t packets;  /* both ways */

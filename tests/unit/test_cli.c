@@ -377,15 +377,16 @@ static void shows_who_is_connected(void **state)
 			",\"flows\":[{\"remote_address\":"
 			"\"11.0.0.9\",\"remote_port\":1025,\"inbound\":true,\"answered\":true,"
 			"\"packets\":4,\"bytes_in\":1234567,\"bytes_out\":999,\"age_s\":61,"
-			"\"left_s\":119},{\"remote_address\":\"2a01::9\",\"remote_port\":7,"
+			"\"idle_s\":4,\"left_s\":119},{\"remote_address\":\"2a01::9\",\"remote_port\":7,"
 			"\"inbound\":false,\"answered\":false,\"packets\":null,\"bytes_in\":null,"
 			"\"bytes_out\":null,\"age_s\":null,\"left_s\":29}],\"more\":true}}"),
 		0);
 	assert_string_equal(
 		f->out, "udp/3074 to 192.168.1.20:3074 (pcp+upnp)\n\n"
-			"REMOTE         BEGUN           AGE     IN      OUT    KEPT FOR\n"
-			"11.0.0.9:1025  in              1m 01s  1.2 MB  999 B  1m 59s\n"
-			"[2a01::9]:7    out, no answer  -       -       -      29s\n"
+			"REMOTE         BEGUN           AGE     IN      OUT    LAST USE\n"
+			"11.0.0.9:1025  in              1m 01s  1.2 MB  999 B  4s\n"
+			"[2a01::9]:7    out, no answer  -       -       -      -\n"
+			"\n2 connections, 1.2 MB in, 999 B out, last used 4s ago\n"
 			"... and more\n");
 	assert_int_equal(run_with(f, "show udp/3074", ERROR("org.portreeve.NotFound")),
 			 1);

@@ -224,8 +224,11 @@ static void flows(void *core, uint8_t protocol, uint16_t port, control_flows_don
 {
 	struct fixture *f = core;
 	const struct control_key key = {.protocol = protocol, .ext_port = port};
-	struct conntrack_flow flow = {
-		.inbound = true, .counted = port == 3074, .in_bytes = 7, .left_s = 29};
+	struct conntrack_flow flow = {.inbound = true,
+				      .counted = port == 3074,
+				      .in_bytes = 7,
+				      .idle_s = 1,
+				      .left_s = 29};
 
 	addr_parse("11.0.0.9", &flow.flow.original.src);
 	flow.flow.original.sport = 1025;
@@ -820,14 +823,14 @@ static void tells_who_is_connected(void **state)
 		    "3074") ",\"flows\":[{"
 			    "\"remote_address\":\"11.0.0.9\",\"remote_port\":1025,\"inbound\":true,"
 			    "\"answered\":false,\"packets\":0,\"bytes_in\":7,\"bytes_out\":0,\"age_s\":null,"
-			    "\"left_s\":29}],\"more\":false}}");
+			    "\"idle_s\":1,\"left_s\":29}],\"more\":false}}");
 	ask(f, FLOWS("3075"),
 	    "{\"parameters\":{\"lease\":" LEASE(
 		    "udp",
 		    "3075") ",\"flows\":[{"
 			    "\"remote_address\":\"11.0.0.9\",\"remote_port\":1025,\"inbound\":true,"
 			    "\"answered\":false,\"packets\":null,\"bytes_in\":null,\"bytes_out\":null,"
-			    "\"age_s\":null,\"left_s\":29}],\"more\":false}}");
+			    "\"age_s\":null,\"idle_s\":1,\"left_s\":29}],\"more\":false}}");
 	ask(f, FLOWS("9"), BUSY);
 }
 

@@ -68,9 +68,21 @@ static void stream_free(void *arg)
 	streams--;
 }
 
+/* One that has nothing to say after its first piece. */
+static bool stream_ready(void *arg)
+{
+	const int *left = arg;
+
+	return *left == 3;
+}
+
 static void count(void *arg, struct varlink_call *call)
 {
-	static const struct varlink_stream stream = {stream_next, stream_free};
+	static const struct varlink_stream stream = {.next = stream_next,
+						     .free = stream_free},
+					   waits = {.ready = stream_ready,
+						    .next = stream_next,
+						    .free = stream_free};
 	int *left;
 
 	(void)arg;
@@ -82,7 +94,7 @@ static void count(void *arg, struct varlink_call *call)
 	left = fuzz_alloc(sizeof(*left));
 	*left = 3;
 	streams++;
-	varlink_stream(call, &stream, left);
+	varlink_stream(call, calls % 3 ? &stream : &waits, left);
 }
 
 static const struct varlink_method methods[] = {

@@ -404,3 +404,34 @@ def test_other_rules_may_choose_the_ports(own_lab, ports):
         found = {f["id"]: f["severity"] for f in
                  json.loads(g.cli("check", "--json").stdout)["findings"]}
         assert found["foreign-ports"] == "note"
+
+
+def test_another_configuration_holds_at_once(lab, gw, ports):
+    """A reload: another number of remotes, a host that is left out (its port shuts, another's
+    stays open), and back again"""
+    p, q, r = ports(), ports(), ports()
+    with lab.console.udp(p) as s, lab.console2.udp(q) as t, lab.console2.udp(r) as u:
+        plays(s)
+        plays(t)
+        opened(gw, p), opened(gw, q)
+        try:
+            gw.reload(gateway.CONFIG + OPEN_NAT.replace("idle", "udp-remotes = 1\n\tidle")
+                      + f'access "tv" {{ address = "{net.CONSOLE}"  open-nat = false }}\n')
+            assert not gw.lease("udp", p) and gw.lease("udp", q)
+            assert not passes(lab, s, p) and passes(lab, t, q)
+
+            def first_opens():
+                plays(u, net.REMOTE1)
+                return gw.lease("udp", r)
+            net.wait_for(first_opens, 3, f"udp/{r} to open", 0.05)
+            plays(s)
+            plays(t)
+            assert not gw.lease("udp", p)
+        finally:
+            gw.reload(gateway.CONFIG + OPEN_NAT)
+        assert gw.lease("udp", r), "a reload ends what it allows"
+
+        def opens_again():
+            plays(s)
+            return gw.lease("udp", p)
+        net.wait_for(opens_again, 3, f"udp/{p} to open again", 0.05)

@@ -221,7 +221,7 @@ static void explain_lease(const struct explain_facts *f, struct explain_report *
 							    : 0,
 				 left));
 	say(r, "lease", l->enabled ? EXPLAIN_GOOD : EXPLAIN_BAD,
-	    "%s leads to %s, by %s, since %s, %s%s",
+	    "%s leads to %s, by %s, opened %s ago, %s%s",
 	    port_text(f->protocol, f->port, port),
 	    addr_port_text(&l->internal, l->int_port, to),
 	    lease_by_name((enum lease_by)l->origin),

@@ -61,7 +61,8 @@ static void keep_epoch(struct core *c, const struct store_about *about)
 	struct firewall_epoch e = {.since_ms = about->epoch_ms, .wan4 = about->wan4};
 	int err;
 
-	epoch_follow(&e, &c->topology.wan4, clock_ms());
+	if (epoch_follow(&e, &c->topology.wan4, clock_ms()))
+		cut_former(c->cut, &about->wan4);
 	c->epoch = e;
 	err = firewall_epoch_set(c->firewall, &e);
 	if (err) {

@@ -208,10 +208,12 @@ static void core_serve_lan(struct core *c, uint16_t i, const struct topology_lan
 
 static void core_follow_address(struct core *c, uint64_t now)
 {
+	struct in6_addr was = c->epoch.wan4;
 	int err;
 
 	if (!epoch_follow(&c->epoch, &c->topology.wan4, now))
 		return;
+	cut_former(c->cut, &was);
 	err = firewall_epoch_set(c->firewall, &c->epoch);
 	if (c->store)
 		core_store_about(c->store);

@@ -128,17 +128,23 @@ void cut_finish(struct cut *c)
 	cut_due(-1, EV_TIMEOUT, c);
 }
 
+void cut_former(struct cut *c, const struct in6_addr *wan4)
+{
+	if (addr_is_none(wan4) || addr_equal(wan4, &c->flows.former))
+		return;
+	if (!addr_is_none(&c->flows.former))
+		cut_finish(c); /* there is room for one */
+	c->flows.former = *wan4;
+	flows_everything(&c->flows);
+	arm(c, CUT_GATHER_MS);
+}
+
 void cut_set_wan(struct cut *c, const struct in6_addr *wan4)
 {
-	struct in6_addr last = c->flows.wan4;
-
-	if (addr_equal(&last, wan4))
+	if (addr_equal(&c->flows.wan4, wan4))
 		return;
+	cut_former(c, &c->flows.wan4);
 	c->flows.wan4 = *wan4;
-	if (addr_is_none(&last))
-		return;
-	c->flows.former = last;
-	arm(c, CUT_GATHER_MS);
 }
 
 uint16_t cut_port_of(struct cut *c, uint8_t protocol, uint16_t int_port,

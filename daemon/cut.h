@@ -32,8 +32,11 @@ void cut_everything(struct cut *c);
 void cut_finish(struct cut *c);
 /* Flows of another host leave from that port: they are cut if a lease gets it. */
 void cut_contested(struct cut *c, uint8_t protocol, uint16_t port);
-/* The WAN's address from now on; :: if there is none. Flows by a former one are cut. */
+/* The WAN's address from now on; :: if there is none. Flows by a former one are cut: their answers
+ * look like those of flows by the new one, to which the kernel gives another source then. */
 void cut_set_wan(struct cut *c, const struct in6_addr *wan4);
+/* That was the WAN's address before this core has known one; :: if none. */
+void cut_former(struct cut *c, const struct in6_addr *wan4);
 
 /* The external port from which flows of that inside host and port leave now, by a claim or
  * moved by the NAT; 0: there are none, or it cannot be afforded to look for them. */

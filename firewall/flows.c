@@ -252,13 +252,20 @@ static bool led_to(const struct flows *f, uint8_t protocol, uint16_t ext_port,
 	return false;
 }
 
+/* The kernel gave it another source port, as the flow of one that is cut by now had that. */
+static bool has_another_source(const struct flow *flow)
+{
+	return addr_equal(&flow->reply.dst, &flow->original.src) &&
+	       flow->reply.dport != flow->original.sport;
+}
+
 static bool inbound_must_go(const struct flows *f, const struct flow *flow)
 {
 	const struct lease *l = leads(f, flow->protocol, &flow->original);
 
 	if (l) /* also one without NAT, that ended at the router: it is in the way */
 		return !addr_equal(&l->internal, &flow->reply.src) ||
-		       l->int_port != flow->reply.sport;
+		       l->int_port != flow->reply.sport || has_another_source(flow);
 	/* What never went by a lease is none of our business. */
 	return flow->dnat && (led_to(f, flow->protocol, flow->original.dport,
 				     &flow->reply.src, flow->reply.sport) ||

@@ -264,6 +264,26 @@ def test_flows_of_the_former_address_are_cut(lab, gw, console, port):
             net.wait_for(lambda: net.arrives(lab.inet, s, p, timeout=0.2), 3, "the old address")
 
 
+def test_a_flow_of_an_address_of_before_is_in_nobodys_way(lab, gw, console, port):
+    """The address was another one when the core was dead, or was so for a moment only: the same
+    peer, from the same port, comes in by the new one"""
+    p, addrs = port(), [net.WAN, "11.0.0.9", "11.0.0.17", net.WAN]
+    console.get(pcp.UDP, p)
+    with lab.console.udp(p) as s, net.fresh_udp(lab.inet) as remote:
+        def comes(addr):
+            with contextlib.suppress(OSError, net.LabError):  # or by another source
+                return net.comes_through(remote, s, p, addr, 0.2)
+        net.wait_for(lambda: comes(net.WAN), 1, "a flow by the first address")
+        core = gw.process_id("core")
+        gateway.kill(core, signal.SIGSTOP)
+        lab.wan_moves(*addrs[0:2])
+        gateway.kill(core)
+        net.wait_for(lambda: comes(addrs[1]), 3, "the same by the second")
+        for before, now in zip(addrs[1:], addrs[2:]):
+            lab.wan_moves(before, now)
+            net.wait_for(lambda: comes(now), 3, f"the same by {now}")
+
+
 def test_flows_of_a_port_that_upnp_takes_are_moved(lab, gw, console2, port):
     """UPnP's exact port goes to who asks; the other host's flows leave from elsewhere then, and
     both have one port each towards everybody (opennat.md 8.2)"""

@@ -130,6 +130,9 @@ static void everything_is_held_against_the_leases(void **state)
 	assert_int_equal(flows_lease(f, &l), 0);
 	flows_sort(f);
 	assert_false(flows_must_go(f, &in));
+	gone.reply.dport = 5001; /* the peer's own port was another flow's */
+	assert_true(flows_must_go(f, &gone));
+	gone = in;
 	gone.original.dport = 4001; /* of a lease that has ended */
 	assert_true(flows_must_go(f, &gone));
 	stale.dnat = false; /* ended at the router before there was that lease */

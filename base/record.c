@@ -190,8 +190,8 @@ bool store_lease_valid(const struct store_lease *l)
 	if ((l->protocol != IPPROTO_TCP && l->protocol != IPPROTO_UDP) || !l->ext_port ||
 	    l->remote_len > 128 || l->n_filters > LEASE_FILTERS_MAX ||
 	    (l->flags & ~STORE_FLAGS) || l->origin >= LEASE_BY_END ||
-	    l->claims >> LEASE_BY_END || (l->until_gone & ~l->claims) || l->zero ||
-	    !description_valid(l->description))
+	    l->claims >> LEASE_BY_END || (l->claims & LEASE_IDLE_CLAIMS) ||
+	    (l->until_gone & ~l->claims) || l->zero || !description_valid(l->description))
 		return false;
 	for (size_t i = 0; i < l->n_filters; i++)
 		if (!lease_filter_valid(&l->filters[i]))

@@ -67,6 +67,9 @@ enum lease_by {
 	LEASE_BY_END,
 };
 
+/* Nobody asked for these: they last while their host sends, and no longer than a reboot. */
+#define LEASE_IDLE_CLAIMS (1U << LEASE_BY_TRIGGER | 1U << LEASE_BY_OPEN_NAT)
+
 enum lease_op {
 	LEASE_OP_MAP = 1, /* grant or renew: protocol, internal, int_port, ext_port ... */
 	LEASE_OP_UNMAP,   /* take the claim `by` off (protocol, internal, int_port) */

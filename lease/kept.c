@@ -20,12 +20,11 @@ void kept_from_lease(const struct lease *l, bool gone, struct store_lease *out)
 		.origin = l->origin,
 		.remote_port = l->remote_port,
 	};
-	/* A reboot ends what lasts while its host sends. */
 	if (gone || !(l->claims & ~LEASE_IDLE_CLAIMS))
 		return;
 	out->number = l->number;
 	out->claims = (uint8_t)(l->claims & ~LEASE_IDLE_CLAIMS);
-	out->until_gone = l->until_gone & l->claims;
+	out->until_gone = l->until_gone & out->claims;
 	for (unsigned int by = 0; by < LEASE_BY_END; by++)
 		if (out->claims >> by & 1)
 			out->until_ms[by] = l->until_ms[by];
@@ -52,7 +51,7 @@ void kept_to_lease(const struct store_lease *kept, struct lease *out)
 		.enabled = kept->flags & STORE_ENABLED,
 		.has_nonce = kept->flags & STORE_NONCE,
 		.origin = kept->origin,
-		.claims = (uint8_t)(kept->claims & ~LEASE_IDLE_CLAIMS),
+		.claims = kept->claims,
 		.until_gone = kept->until_gone,
 		.created_ms = kept->created_ms,
 		.deadline_ms = LEASE_NO_DEADLINE,

@@ -15,9 +15,6 @@
 
 #define LEASE_NO_DEADLINE UINT64_MAX
 
-/* Nobody asked for these: they last while their host sends. */
-#define LEASE_IDLE_CLAIMS (1U << LEASE_BY_TRIGGER | 1U << LEASE_BY_OPEN_NAT)
-
 /* How long the kernel keeps an element past the time that was granted. */
 #define LEASE_KERNEL_GRACE_MS 200
 /* The kernel timeout of leases without a clock; re-armed at half of it. Of those that last

@@ -24,8 +24,8 @@ static void read_row(struct feed *f, int64_t base_ms)
 		store_row_key(&l, key);
 		must(!memcmp(key, key_block, STORE_KEY));
 		kept_to_lease(&l, &lease);
-		must(lease.n_filters <= LEASE_FILTERS_MAX);
-		must(lease.claims == (l.claims & ~LEASE_IDLE_CLAIMS)); /* not kept */
+		must(lease.n_filters <= LEASE_FILTERS_MAX && lease.claims == l.claims);
+		must(!(l.claims & LEASE_IDLE_CLAIMS)); /* not kept */
 		must(strlen(lease.description) <= LEASE_DESCRIPTION_MAX);
 		must(store_row_body(&l, base_ms, body) <= body_len);
 	}

@@ -873,6 +873,7 @@ static void records_that_make_no_sense_are_refused(void **state)
 	REFUSED(l.protocol = 1);
 	REFUSED(l.ext_port = 0);
 	REFUSED(l.int_port = 0);
+	REFUSED(l.claims |= 1 << LEASE_BY_OPEN_NAT);
 	REFUSED(l.remote_len = 129);
 	REFUSED(l.n_filters = 5);
 	REFUSED(l.flags = 8);

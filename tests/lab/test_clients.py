@@ -132,6 +132,7 @@ def test_upnpc_redirects_and_finds_the_page(lab, gw, port):
 
 
 def test_transmission_is_reached(lab, gw, port):
+    """prior-art 4.1: inbound peers reach a BitTorrent client that asked, by TCP and UDP"""
     p = port()
     daemon = clients.Transmission(lab.pc, p)
     net.wait_for(lambda: gw.lease("tcp", p) and gw.lease("udp", p), 20,

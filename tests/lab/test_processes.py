@@ -56,6 +56,7 @@ def test_nobody_but_the_parent_is_root(gw):
 
 
 def test_status_names_every_process_and_its_user(gw):
+    """prior-art 4.5"""
     listed = gw.processes()
     assert {p["pid"] for p in listed} == set(gw.pids())
     for p in listed:

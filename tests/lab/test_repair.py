@@ -237,7 +237,8 @@ def test_the_epoch_stays(lab, gw, leases):
 
 
 def test_other_tables_are_none_of_our_business(lab, gw, leases):
-    """What others do elsewhere is neither logged nor mended, nor is a rule they add to ours"""
+    """prior-art 3.4: what others do elsewhere is neither logged nor mended, nor is a rule they add
+    to ours"""
     mark = len(gw.log())
     lab.gw.nft("add table ip other\nadd set ip other s { type ipv4_addr; }\n"
                "add element ip other s { 10.0.0.1 }\nadd chain ip other c\n"

@@ -413,7 +413,7 @@ def test_it_is_put_back_when_somebody_flushes(lab, gw):
 
 
 def test_what_is_dropped_is_logged_with_a_limit(lab, gw):
-    """The rule has both; the kernel writes no log of other network namespaces."""
+    """prior-art 4.4: the rule has both; the kernel writes no log of other network namespaces."""
     rules = lab.gw.run("nft", "list", "chain", "inet", "portreeve", "refuse").stdout
     assert 'limit rate 10/minute' in rules and 'log prefix "portreeve refuses: "' in rules
     gw.reload(ROUTER.replace("router {", "router { log = false "))
@@ -440,8 +440,27 @@ def test_taken_out_it_is_over(lab, gw):
     assert not reaches(lab.inet, lab.gw, net.WAN)
 
 
+def test_a_drop_of_the_admins_own_is_never_overruled(lab, gw):
+    """prior-art 4.7, as portreeved(8) shows it: what a host may send out"""
+    lab.gw.nft(f"""table inet mine {{
+        chain forward {{
+            type filter hook forward priority filter; policy accept;
+            ct state established,related accept
+            ip saddr {net.PC} tcp dport != {{ 80, 443, 6881-65535 }} drop
+        }}
+    }}
+    """)
+    try:
+        assert reaches(lab.pc, lab.inet, net.REMOTE1, port=443)
+        assert not reaches(lab.pc, lab.inet, net.REMOTE1, port=2222)
+        assert reaches(lab.console, lab.inet, net.REMOTE1, port=2222)
+    finally:
+        lab.gw.nft("delete table inet mine\n")
+
+
 def test_remove_ends_it_too(lab, gw):
-    """portreeved --remove: no table, the sysctls as before."""
+    """prior-art 5.6: portreeved --remove: no table, the sysctls as before; router mode sets them
+    again."""
     gw.stop()
     done = gw.run("--remove")
     assert done.returncode == 0, done.stderr

@@ -86,6 +86,7 @@ void core_each_lease(void *arg, void (*each)(void *each_arg, const struct lease 
 	struct lease l;
 	uint16_t last;
 
+	ledger_commit(c->ledger); /* what is listed is open */
 	registry_each(ledger_book(c->ledger), each, each_arg);
 	for (size_t i = 0; core_forward(c, i, &l, &last); i++)
 		each(each_arg, &l);

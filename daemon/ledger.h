@@ -41,6 +41,9 @@ void ledger_free(struct ledger *l);
 /* A request of a host on that LAN; lan < 0: of the admin. */
 void ledger_ask(struct ledger *l, uint64_t to, int lan, const struct lease_request *req);
 
+/* Brings what was asked so far to the kernel now, and answers it. */
+void ledger_commit(struct ledger *l);
+
 /* The external address that grants are made for; :: while there is none: then nothing is
  * granted, with the reason LEASE_NO_WAN. */
 void ledger_set_wan(struct ledger *l, const struct in6_addr *wan4);

@@ -53,7 +53,6 @@ bool ledger_grow(void **array, size_t n, size_t *room, size_t size);
 struct ledger_waiter *ledger_waiter(struct ledger *l);
 /* Closes the newest waiter: its steps end here. Makes room for their results. */
 int ledger_waiter_end(struct ledger *l);
-void ledger_commit(struct ledger *l);
 /* The timer of what is due next. */
 void ledger_arm(struct ledger *l);
 /* Of steps without which nothing can be helped. */

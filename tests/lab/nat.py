@@ -142,8 +142,9 @@ class Nncs(threading.Thread):
     """The two servers of the check. Message 2 is answered from the other address and port, 3
     from the other port, the rest from where it was sent to."""
 
-    def __init__(self, inet):
+    def __init__(self, inet, way_s=NNCS_WAY_S):
         super().__init__(daemon=True)
+        self.way_s = way_s
         self.socks = {(addr, port): inet.udp(port, addr) for addr in (net.REMOTE1, net.REMOTE2)
                       for port in NNCS_PORTS}
         self.wake, self.end = socket.socketpair()
@@ -166,7 +167,7 @@ class Nncs(threading.Thread):
             for s in ready:
                 data, peer = s.recvfrom(64)
                 if len(data) == NNCS.size:
-                    time.sleep(NNCS_WAY_S)
+                    time.sleep(self.way_s)
                     self._answer(s.getsockname(), NNCS.unpack(data)[0], peer)
 
     def _answer(self, at, kind, peer):

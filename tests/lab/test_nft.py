@@ -490,7 +490,7 @@ def test_changing_filters_loses_no_packet_of_the_allowed(home, fw, port, form):
     p, (one, two) = port(), FORMS[form]
     line = f"udp {p} {CONSOLE}:{p} 60000 twin"
     fw.map(f"{line} {one}")
-    swings, sent, got, done = [0], 3000, 0, threading.Event()
+    swings, sent, got, done = [0], 0, 0, threading.Event()
 
     def swing():
         while not done.is_set():
@@ -502,16 +502,16 @@ def test_changing_filters_loses_no_packet_of_the_allowed(home, fw, port, form):
     try:
         with home.console.udp(p) as s:
             s.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)
-            for _ in range(sent):
+            while sent < 3000 or swings[0] <= 1000:
                 with home.inet.udp(0, REMOTE1) as out:
                     out.sendto(b"x", (WAN, p))
+                sent += 1
             s.settimeout(0.5)
             while not silent(s, 0.5):
                 got += 1
     finally:
         done.set()
         thread.join()
-    assert swings[0] > 1000
     assert got == sent
 
 

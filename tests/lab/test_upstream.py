@@ -75,7 +75,7 @@ def test_nobody_asks_while_the_wan_address_is_public(gw):
 def test_the_next_gateway_tells_its_address(gw, server, behind):
     said = double_nat(gw, OUTSIDE)
     assert INSIDE in said and NEXT in said and "answers NAT-PMP" in said
-    assert server.asked[0] == (b"\0\0", INSIDE)
+    assert (b"\0\0", INSIDE) in server.asked
     [process] = gw.processes("upstream")
     assert process["user"] == "portreeve-net"
     status = gateway.proc_status(process["pid"])
@@ -121,7 +121,7 @@ def test_a_killed_worker_is_replaced(gw, server, behind):
     double_nat(gw, OUTSIDE)
     before = gw.process_id("upstream")
     gateway.kill(before)
-    net.wait_for(lambda: gw.processes("upstream") and gw.process_id("upstream") != before,
+    net.wait_for(lambda: [p for p in gw.processes("upstream") if p["pid"] != before],
                  what="another one")
     net.wait_for(lambda: len(server.asked) > 1, what="another question")
     double_nat(gw, OUTSIDE)

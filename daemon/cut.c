@@ -19,6 +19,10 @@
 #define CUT_ALL_MS 300 /* after a start others come first */
 #define CUT_EVERY_MS 250
 #define CUT_SHARE 12 /* rests so many times as long as it took: a thirteenth of a CPU */
+/* What is in the way of a port that opened unasked can wait: others that want to open at that
+ * time cannot. */
+#define OPENED_MS 300
+#define OPENED_SHARE 150
 #define ASK_SHARE 50
 #define ASK_SPARE_MS 2000 /* 40 ms of CPU in a row */
 #define CLAIMS_SHARE 25
@@ -36,6 +40,8 @@ struct cut {
 	struct conntrack *ct;
 	struct event *due;
 	struct pace pace;
+	struct pace opened;   /* for ports that opened unasked */
+	uint64_t due_ms;      /* when `due` is, while it is pending */
 	struct pace asking;   /* of cut_port_of() */
 	struct pace claiming; /* of cut_claims_again(): no cut waits for it */
 	struct pace telling;  /* of cut_each_flow() */
@@ -47,13 +53,14 @@ struct cut {
 
 static void arm(struct cut *c, uint64_t least_ms)
 {
-	uint64_t ms = pace_wait(&c->pace, clock_ms());
+	uint64_t now_ms = clock_ms(), ms = pace_wait(&c->pace, now_ms);
 	struct timeval in;
 
-	if (event_pending(c->due, EV_TIMEOUT, NULL))
-		return;
 	if (ms < least_ms)
 		ms = least_ms;
+	if (event_pending(c->due, EV_TIMEOUT, NULL) && c->due_ms <= now_ms + ms)
+		return;
+	c->due_ms = now_ms + ms;
 	in = (struct timeval){.tv_sec = (time_t)(ms / 1000),
 			      .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 	event_add(c->due, &in);
@@ -88,6 +95,7 @@ static void cut_due(evutil_socket_t fd, short what, void *arg)
 	}
 	flows_reset(&c->flows);
 	pace_done(&c->pace, clock_ms(), pace_cpu_us() - began);
+	pace_done(&c->opened, clock_ms(), pace_cpu_us() - began);
 }
 
 static struct portset *contested_of(struct cut *c, uint8_t protocol)
@@ -98,6 +106,13 @@ static struct portset *contested_of(struct cut *c, uint8_t protocol)
 void cut_contested(struct cut *c, uint8_t protocol, uint16_t port)
 {
 	portset_add(contested_of(c, protocol), port, port);
+}
+
+static uint64_t opened_wait(struct cut *c)
+{
+	uint64_t ms = pace_wait(&c->opened, clock_ms());
+
+	return ms > OPENED_MS ? ms : OPENED_MS;
 }
 
 void cut_step(struct cut *c, const struct lease_change *step)
@@ -111,7 +126,7 @@ void cut_step(struct cut *c, const struct lease_change *step)
 	if (flows_step(&c->flows, step, contested))
 		log_warn("no memory to cut the flows of a lease");
 	if (c->flows.n_ports > n)
-		arm(c, CUT_GATHER_MS);
+		arm(c, !step->had && lease_idles(l) ? opened_wait(c) : CUT_GATHER_MS);
 }
 
 void cut_everything(struct cut *c)
@@ -240,6 +255,7 @@ int cut_new(struct event_base *base, struct firewall *fw, const struct ledger *l
 	c->flows.ours_arg = arg;
 	c->pace = (struct pace){
 		.burst = CUT_BURST, .every_ms = CUT_EVERY_MS, .share = CUT_SHARE};
+	c->opened = (struct pace){.burst = UINT32_MAX, .share = OPENED_SHARE};
 	c->asking = (struct pace){
 		.burst = UINT32_MAX, .share = ASK_SHARE, .spare_ms = ASK_SPARE_MS};
 	c->claiming = (struct pace){.burst = UINT32_MAX, .share = CLAIMS_SHARE};

@@ -310,7 +310,7 @@ def test_a_host_that_sends_from_every_port_changes_nothing_for_others(lab, gw, p
                 "    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
                 "    try: s.bind(('', p))\n"
                 "    except OSError: continue\n"
-                f"    for a in ('{net.REMOTE1}', '{net.REMOTE2}'): s.sendto(b'', (a, 5000))\n")
+                f"    for a in ('{net.REMOTE1}', '{net.REMOTE2}'): s.sendto(b'', (a, 6001))\n")
         lab.console.run("python3", "-c", code, check=True, timeout=30)
         assert net.source_seen(s, lab.inet)[1] == p
         assert net.source_seen(s, lab.inet, net.REMOTE2)[1] == p

@@ -246,9 +246,9 @@ lab() # BUILD PYTEST-ARGUMENT...
 lab_tests()
 {
 	status=0
-	lab check -n $((jobs + 1)) --dist loadfile tests/lab >"$build/lab-check.log" 2>&1 &
+	lab check -n "$jobs" --dist loadfile tests/lab >"$build/lab-check.log" 2>&1 &
 	sanitized=$!
-	lab plain -n $((jobs + 1)) --dist loadfile tests/lab || status=$?
+	lab plain -n "$jobs" --dist loadfile tests/lab || status=$?
 	say "lab tests, programs with ASan and UBSan"
 	wait $sanitized || status=$?
 	cat "$build/lab-check.log"

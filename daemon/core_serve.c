@@ -30,6 +30,7 @@ static void core_state(void *arg, struct record_state *s)
 	struct core *c = arg;
 	struct link_counters n = {0};
 
+	ledger_commit(c->ledger); /* the leases and their SystemUpdateID go together */
 	if (c->topology.wan[0])
 		links_counters(c->links, c->topology.wan, &n);
 	*s = (struct record_state){

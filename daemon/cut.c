@@ -22,7 +22,8 @@
 /* What is in the way of a port that opened unasked can wait: others that want to open at that
  * time cannot. */
 #define OPENED_MS 300
-#define OPENED_SHARE 150
+#define OPENED_SHARE 60
+#define OPENED_SPARE_MS 3000 /* 50 ms of CPU in a row */
 #define ASK_SHARE 50
 #define ASK_SPARE_MS 2000 /* 40 ms of CPU in a row */
 #define CLAIMS_SHARE 25
@@ -255,7 +256,8 @@ int cut_new(struct event_base *base, struct firewall *fw, const struct ledger *l
 	c->flows.ours_arg = arg;
 	c->pace = (struct pace){
 		.burst = CUT_BURST, .every_ms = CUT_EVERY_MS, .share = CUT_SHARE};
-	c->opened = (struct pace){.burst = UINT32_MAX, .share = OPENED_SHARE};
+	c->opened = (struct pace){
+		.burst = UINT32_MAX, .share = OPENED_SHARE, .spare_ms = OPENED_SPARE_MS};
 	c->asking = (struct pace){
 		.burst = UINT32_MAX, .share = ASK_SHARE, .spare_ms = ASK_SPARE_MS};
 	c->claiming = (struct pace){.burst = UINT32_MAX, .share = CLAIMS_SHARE};

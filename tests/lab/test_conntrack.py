@@ -398,6 +398,7 @@ def cpu(pid):
         return int(f.read().split()[0]) / 1e9
 
 
+@pytest.mark.alone
 @pytest.mark.seconds(120)
 def test_100000_flows_cost_a_tenth_of_a_cpu_at_most(port):
     """Leases come and go all the time; each flow is cut within a second all the same"""

@@ -170,7 +170,7 @@ def test_a_remote_that_came_too_early(lab, gw):
             with contextlib.suppress(socket.timeout):
                 return remotes.sees("C", s)
         remotes.socks["C"].settimeout(0.05)
-        assert net.wait_for(there_and_back, 1, "the remote's flow") == 3220
+        assert net.wait_for(there_and_back, 3, "the remote's flow") == 3220
 
 
 # Without us

@@ -318,7 +318,8 @@ def test_an_address_that_comes_later_is_served(port):
             with pcp.Client(lab.console, source=net.CONSOLE6, timeout=0.2) as c:
                 announce = pcp.header(pcp.ANNOUNCE, 0, net.CONSOLE6)
                 net.wait_for(lambda: c.ask(announce), 5, "an answer over IPv6", 0.1)
-                c.sock.settimeout(2)
-                assert c.map(UDP, p, p).result == pcp.SUCCESS
+                request = c.request(UDP, p, p)
+                reply = net.wait_for(lambda: c.ask(request), 5, "the mapping")
+                assert pcp.parse_map(reply).result == pcp.SUCCESS
             assert v4.map(UDP, p, p, 600).lifetime == 600
         assert len(gw.list()) == 2

@@ -180,6 +180,7 @@ def test_twenty_requests_a_second_are_never_too_many(bare, daemon, port):
             assert natpmp.parse_map(c.sock.recv(64)).result == 0
 
 
+@pytest.mark.alone
 def test_a_flood_is_too_much(bare, daemon, port):
     """S3, C49: no answers over the limit; others are served, and so is that host afterwards"""
     daemon(DEFAULTS)

@@ -57,8 +57,8 @@ def console(lab):
 def leases(lab, gw, console, port):
     """One of each kind that the kernel keeps: sockets of the console by external port."""
     p, x, t, f, u = port(), port(), port(), port(), port()
-    assert console.map(pcp.UDP, p, x, 600).external == x
-    assert console.map(pcp.TCP, t, t, 900).external == t
+    assert console.get(pcp.UDP, p, x, 600) == x
+    assert console.get(pcp.TCP, t, t, 900) == t
     filtered = console.map(pcp.UDP, f, f, 1200, options=pcp.filter_of(net.REMOTE1))
     assert filtered.external == f
     upnp.Igd(lab.console2, version=2).add("UDP", u, lease=300)
@@ -226,6 +226,8 @@ def test_a_new_address_in_between_is_the_one_that_comes_back(lab, gw, leases):
     finally:
         lab.wan_moves("11.0.0.9", net.WAN)
         net.wait_for(lambda: works(lab, leases), 2, "the old address")
+        with natpmp.Client(lab.console) as c:
+            net.wait_for(lambda: c.address().address == net.WAN, 2, "it to be told")
 
 
 def test_the_epoch_stays(lab, gw, leases):

@@ -118,7 +118,7 @@ def test_it_ends_within_a_second_of_the_idle_time_and_the_next_one_gets_it(lab, 
             while time.monotonic() < until:
                 server.echo(one, server.peers[0])
                 server.echo(two, server.peers[1])
-                assert reaches(lab, 6112, first, second) is first
+                assert reaches(lab, 6112, first, second, patience=1) is first
                 time.sleep(0.02)
             server.echo(one, server.peers[0])
             silent = time.monotonic()

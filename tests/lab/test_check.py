@@ -232,7 +232,7 @@ def test_an_input_chain_that_keeps_clients_from_asking(lab, gw, check, port):
             ct state established,related accept
         }
     }"""
-    with nft(lab, text), pcp.Client(lab.console, timeout=0.3) as console:
+    with nft(lab, text), pcp.Client(lab.console, timeout=0.3, sport=port()) as console:
         found = check.until(lambda f: "input-drop" in f)
         fixes = [f["fix"] for f in json.loads(gw.cli("check", "--json").stdout)["findings"]
                  if f["id"] == "input-drop" and '"br-lan"' in f["fix"]]

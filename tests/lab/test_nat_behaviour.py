@@ -76,17 +76,17 @@ def start(lab, remotes, order, port):
     return seen
 
 
-def wrong(lab, order, port, patience=1.0, again=True):
+def wrong(lab, order, port, patience=3.0, again=5):
     """What is not endpoint-independent after that start, or None. Where a moved flow met a port
-    that another host has, the start is made once more: masquerade does not look (opennat 8.3),
-    and here hundreds are open."""
+    that another host has, the start is made again: masquerade does not look (opennat 8.3), and
+    here hundreds are open."""
     with nat.Remotes(lab.inet) as remotes, contextlib.ExitStack() as stack:
         seen = start(lab, remotes, order, port)
         for sock, _ in seen.values():
             stack.enter_context(sock)
         moved = [ports[0] for _, ports in seen.values() if ports[0] != port]
         if again and (lab.given.intersection(moved) or len(set(moved)) < len(moved)):
-            return wrong(lab, order, port + 128, patience, False)
+            return wrong(lab, order, port + 128, patience, again - 1)
         lab.given.update(ports[0] for _, ports in seen.values())
         for host, (sock, ports) in seen.items():
             if not nat.unsolicited(lab.inet, sock, ports[-1], patience):

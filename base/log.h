@@ -33,7 +33,11 @@ struct log_field {
 	const char *name; /* as the journal wants it: PORTREEVE_HOST */
 	const char *value;
 };
-/* The line of log_line(); with its fields where there is a journal. */
+/* May a line go out now? One that may not is counted, and the number is said a second later. */
+bool log_admit(void);
+
+/* The line of log_line(), with its fields where there is a journal, if log_admit() said yes
+ * before it was put together. */
 void log_event(enum log_level level, const struct log_field *fields, size_t n,
 	       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 

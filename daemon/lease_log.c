@@ -66,7 +66,7 @@ void lease_log_step(const struct lease_change *s)
 	char to[ADDR_PORT_TEXT];
 	unsigned long left = 0;
 
-	if (renewed && !log_debug_on())
+	if ((renewed && !log_debug_on()) || !log_admit())
 		return;
 	if (s->has && l->deadline_ms != LEASE_NO_DEADLINE && !l->until_gone)
 		left = (l->deadline_ms - clock_ms() + 500) / 1000;
@@ -98,6 +98,8 @@ void lease_log_refused(enum log_level level, const struct lease_request *req,
 	struct fields f = {.n = 0};
 	char to[ADDR_PORT_TEXT], more[48] = "";
 
+	if (!log_admit())
+		return;
 	put(&f, "PORTREEVE_EVENT", "refused");
 	put_port(&f, req->protocol, req->ext_port, &req->internal, req->int_port);
 	put_remote(&f, &req->remote, req->remote_len);

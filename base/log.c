@@ -13,6 +13,7 @@
 #include "base/journal.h"
 
 #define LOG_PER_SECOND 50
+#define LOG_EVENTS_PER_SECOND 40 /* of them: the rest stay free for what is said once */
 
 static struct {
 	char who[40];
@@ -21,6 +22,7 @@ static struct {
 	int entries;     /* the journal's socket, or -1 */
 	uint64_t second; /* the one that `lines` counts */
 	unsigned int lines;
+	unsigned int events; /* of the lines */
 	unsigned int dropped;
 } lg = {.entries = -1};
 
@@ -68,24 +70,46 @@ static void log_write(enum log_level level, const char *text)
 		return; /* nowhere left to say so */
 }
 
-bool log_admit(void)
+/* The second of the present; what the one before left out is said when it ends. */
+static void log_tick(void)
 {
 	uint64_t second = clock_ms() / 1000;
 	char text[64];
 
-	if (second != lg.second) {
-		if (lg.dropped) {
-			snprintf(text, sizeof(text), "%u log lines left out", lg.dropped);
-			log_write(LOG_LEVEL_WARN, text);
-		}
-		lg.second = second;
-		lg.lines = 0;
-		lg.dropped = 0;
+	if (second == lg.second)
+		return;
+	if (lg.dropped) {
+		snprintf(text, sizeof(text), "%u log lines left out", lg.dropped);
+		log_write(LOG_LEVEL_WARN, text);
 	}
-	if (lg.lines++ < LOG_PER_SECOND)
-		return true;
-	lg.dropped++;
-	return false;
+	lg.second = second;
+	lg.lines = 0;
+	lg.events = 0;
+	lg.dropped = 0;
+}
+
+static bool log_fits(bool fits)
+{
+	if (fits)
+		lg.lines++;
+	else
+		lg.dropped++;
+	return fits;
+}
+
+bool log_admit(void)
+{
+	log_tick();
+	if (!log_fits(lg.lines < LOG_PER_SECOND && lg.events < LOG_EVENTS_PER_SECOND))
+		return false;
+	lg.events++;
+	return true;
+}
+
+static bool log_admit_line(void)
+{
+	log_tick();
+	return log_fits(lg.lines < LOG_PER_SECOND);
 }
 
 void log_line(enum log_level level, const char *fmt, ...)
@@ -94,7 +118,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 	char text[1024];
 	va_list ap;
 
-	if (level != LOG_LEVEL_ERROR && !log_admit())
+	if (level != LOG_LEVEL_ERROR && !log_admit_line())
 		return;
 	va_start(ap, fmt);
 	errno = saved; /* for %m */

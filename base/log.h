@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Log lines on stderr with the <N> prefix that journald reads (sd-daemon(3)), and entries with
- * fields on its own socket. At most 50
- * lines a second, then one with the count. Text from the network is escaped first.
+ * fields on its own socket. At most 50 lines a second, of which 40 are events, then one with
+ * the count: however many leases come and go, what is said once is not lost among them. Text
+ * from the network is escaped first.
  */
 #pragma once
 
@@ -33,7 +34,7 @@ struct log_field {
 	const char *name; /* as the journal wants it: PORTREEVE_HOST */
 	const char *value;
 };
-/* May a line go out now? One that may not is counted, and the number is said a second later. */
+/* May an event go out now? One that may not is counted, and the number is said a second later. */
 bool log_admit(void);
 
 /* The line of log_line(), with its fields where there is a journal, if log_admit() said yes

@@ -62,7 +62,7 @@ def leases(lab, gw, console, port):
     filtered = console.map(pcp.UDP, f, f, 1200, options=pcp.filter_of(net.REMOTE1))
     assert filtered.external == f
     upnp.Igd(lab.console2, version=2).add("UDP", u, lease=300)
-    time.sleep(1)  # the daemon's log leaves out what is more than 50 lines a second
+    time.sleep(1)  # who harms it again and again is only undone every 2 s
     with contextlib.ExitStack() as stack:
         socks = {x: stack.enter_context(lab.console.udp(p)),
                  f: stack.enter_context(lab.console.udp(f)),

@@ -130,8 +130,10 @@ def test_a_range_ends_ones_own_at_once(lab, gw, igd2, port):
     with lab.console.udp(p + 1) as s, events:
         assert net.arrives(lab.inet, s, p + 1)
         assert end_range(igd2, p + 1, p + 4, manage=1) == {}
-        seq, told, _ = events.event()
-        assert seq == 1 and told == {
+        told = first
+        while told.items() <= first.items():  # one that was due already
+            told = events.event()[1]
+        assert told == {
             "PortMappingNumberOfEntries": str(int(first["PortMappingNumberOfEntries"]) - 2),
             "SystemUpdateID": str(int(first["SystemUpdateID"]) + 1)}
         assert not net.arrives(lab.inet, s, p + 1, timeout=0.3)

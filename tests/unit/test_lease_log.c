@@ -15,6 +15,7 @@
 
 #include "base/addr.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "daemon/lease_log.h"
 
 struct fixture {
@@ -22,7 +23,7 @@ struct fixture {
 	int journal; /* ours */
 	int file;    /* what stderr is now */
 	int stderr_fd;
-	char got[8192];
+	char got[32768];
 };
 
 static int setup(void **state)
@@ -191,6 +192,25 @@ static void a_journal_that_has_gone_costs_nothing(void **state)
 	assert_memory_equal(line(f), "<6>portreeved: lease granted port=udp/3074 ", 43);
 }
 
+/* However many leases came in this second. */
+static void what_is_said_once_is_not_lost_among_leases(void **state)
+{
+	struct lease_change step = {.has = true, .after = lease()};
+	struct fixture *f = *state;
+	const char *text;
+	int granted = 0;
+
+	for (int i = 0; i < 1000; i++)
+		lease_log_step(&step);
+	log_info("firewall repaired");
+	text = line(f);
+	assert_non_null(strstr(text, "firewall repaired\n"));
+	for (; (text = strstr(text, "lease granted")); text++)
+		granted++;
+	assert_in_range(granted, 1,
+			80); /* 40, and those of a second that began meanwhile */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -202,6 +222,7 @@ int main(void)
 		TEST(a_refusal_says_why_and_how_many_were_left_out),
 		TEST(without_a_journal_it_is_a_line),
 		TEST(a_journal_that_has_gone_costs_nothing),
+		TEST(what_is_said_once_is_not_lost_among_leases),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "cli/table.h"
 #include "config.h"
 
@@ -218,6 +219,31 @@ long long cli_number(const json_t *object, const char *key)
 	const json_t *value = json_object_get(object, key);
 
 	return json_is_integer(value) ? json_integer_value(value) : -1;
+}
+
+void cli_bytes_text(const json_t *object, const char *key, char *buf, size_t size)
+{
+	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+	double n = (double)cli_number(object, key);
+	size_t unit = 0;
+
+	if (n < 0) {
+		snprintf(buf, size, "-");
+		return;
+	}
+	while (n >= 1000 && unit < 4) {
+		n /= 1000;
+		unit++;
+	}
+	snprintf(buf, size, unit && n < 10 ? "%.1f %s" : "%.0f %s", n, units[unit]);
+}
+
+void cli_span_text(const json_t *object, const char *key, char *buf, size_t size)
+{
+	long long s = cli_number(object, key);
+	char text[DURATION_TEXT];
+
+	snprintf(buf, size, "%s", s < 0 ? "-" : duration_text((uint64_t)s, text));
 }
 
 int cli_take_port(const struct cli *cli, const char *command, int argc, char **argv,

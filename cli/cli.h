@@ -107,10 +107,14 @@ const char *cli_lease_text(const json_t *lease, char *buf, size_t size);
 
 /* One event of the history in a line, safe for a terminal. Returns buf. */
 const char *cli_event_text(const json_t *event, char *buf, size_t size);
-/* Calls `each` for all leases, as they come; it may change them. What it returns ends that,
+/* Calls `each` for all leases, with what goes by them if that is wanted, as they come; it may
+ * change them. What it returns ends that,
  * unless it is 0, and is a negative errno. CLI_OK, or what was printed. */
-int cli_each_lease(const struct cli *cli, int (*each)(void *arg, json_t *lease),
-		   void *arg);
+int cli_each_lease(const struct cli *cli, bool traffic,
+		   int (*each)(void *arg, json_t *lease), void *arg);
+/* A number of bytes as "1.2 MB", and of seconds as "1m 01s"; "-" where it is none. */
+void cli_bytes_text(const json_t *object, const char *key, char *buf, size_t size);
+void cli_span_text(const json_t *object, const char *key, char *buf, size_t size);
 
 /* "udp/3074", or "udp/27000-27100" of a range. Returns buf. */
 const char *cli_port_text(const json_t *lease, char *buf, size_t size);

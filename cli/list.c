@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/addr.h"
-#include "base/duration.h"
 #include "cli/cli.h"
 #include "cli/names.h"
 #include "cli/table.h"
@@ -24,7 +23,10 @@ struct rows {
 	size_t room;
 	struct names *names; /* of the devices; NULL: no memory */
 	const char *vendors;
-	bool named; /* one at least */
+	/* Of one at least it is known: what the host is called, the last use, the bytes. */
+	bool named;
+	bool used;
+	bool counted;
 };
 
 static void rows_free(struct rows *rows)
@@ -60,6 +62,7 @@ static void name_device(struct rows *rows, json_t *lease)
 static int rows_add(void *arg, json_t *lease)
 {
 	struct rows *rows = arg;
+	const json_t *traffic = json_object_get(lease, "traffic");
 	long long port = cli_number(lease, "external_port");
 	bool udp = strcmp(cli_text(lease, "protocol"), "udp") == 0;
 	char *text;
@@ -76,6 +79,8 @@ static int rows_add(void *arg, json_t *lease)
 		rows->room = room;
 	}
 	name_device(rows, lease);
+	rows->used = rows->used || cli_number(traffic, "idle_s") >= 0;
+	rows->counted = rows->counted || cli_number(traffic, "packets") >= 0;
 	text = json_dumps(lease, JSON_COMPACT);
 	if (!text)
 		return -ENOMEM;
@@ -106,11 +111,12 @@ static int each_of(const json_t *parameters, int (*each)(void *arg, json_t *leas
 	return 0;
 }
 
-static int each_reply(const struct cli *cli, struct client *cl,
+static int each_reply(const struct cli *cli, struct client *cl, bool traffic,
 		      int (*each)(void *arg, json_t *lease), void *arg)
 {
+	json_t *parameters = traffic ? json_pack("{s:b}", "traffic", 1) : NULL;
 	struct client_reply reply;
-	int err = client_call(cl, "org.portreeve.List", NULL, true);
+	int err = client_call(cl, "org.portreeve.List", parameters, true);
 
 	do {
 		if (!err)
@@ -129,14 +135,14 @@ static int each_reply(const struct cli *cli, struct client *cl,
 	return err ? cli_fail_client(cli, err) : CLI_OK;
 }
 
-int cli_each_lease(const struct cli *cli, int (*each)(void *arg, json_t *lease),
-		   void *arg)
+int cli_each_lease(const struct cli *cli, bool traffic,
+		   int (*each)(void *arg, json_t *lease), void *arg)
 {
 	struct client *cl = NULL;
 	int code = cli_connect(cli, &cl);
 
 	if (!code)
-		code = each_reply(cli, cl, each, arg);
+		code = each_reply(cli, cl, traffic, each, arg);
 	client_close(cl);
 	return code;
 }
@@ -208,6 +214,10 @@ enum list_column {
 	LIST_BY,
 	LIST_AGE,
 	LIST_LEFT,
+	LIST_USED,
+	LIST_IN,
+	LIST_OUT,
+	LIST_PACKETS,
 	LIST_DESCRIPTION,
 	LIST_COLUMNS
 };
@@ -220,12 +230,14 @@ struct cells {
 	const char *cell[LIST_COLUMNS];
 };
 
-static void seconds_text(const json_t *lease, const char *key, char *buf, size_t size)
+static void packets_text(const json_t *traffic, char *buf, size_t size)
 {
-	long long s = cli_number(lease, key);
-	char text[DURATION_TEXT];
+	long long n = cli_number(traffic, "packets");
 
-	snprintf(buf, size, "%s", s < 0 ? "-" : duration_text((uint64_t)s, text));
+	if (n < 0)
+		snprintf(buf, size, "-");
+	else
+		snprintf(buf, size, "%lld", n);
 }
 
 static void description_text(const json_t *lease, char *buf, size_t size)
@@ -251,14 +263,19 @@ static void device_text(const json_t *lease, char *buf, size_t size)
 /* All texts are the daemon's, some of them first a client's: made safe here. */
 static void cells_fill(struct cells *c, const json_t *lease)
 {
+	const json_t *traffic = json_object_get(lease, "traffic");
 	char raw[LIST_COLUMNS][LIST_CELL];
 
 	cli_port_text(lease, raw[LIST_PORT], LIST_CELL);
 	inside_text(lease, raw[LIST_TO], LIST_CELL);
 	device_text(lease, raw[LIST_DEVICE], LIST_CELL);
 	join_claims(lease, raw[LIST_BY], LIST_CELL);
-	seconds_text(lease, "age_s", raw[LIST_AGE], LIST_CELL);
-	seconds_text(lease, "remaining_s", raw[LIST_LEFT], LIST_CELL);
+	cli_span_text(lease, "age_s", raw[LIST_AGE], LIST_CELL);
+	cli_span_text(lease, "remaining_s", raw[LIST_LEFT], LIST_CELL);
+	cli_span_text(traffic, "idle_s", raw[LIST_USED], LIST_CELL);
+	cli_bytes_text(traffic, "bytes_in", raw[LIST_IN], LIST_CELL);
+	cli_bytes_text(traffic, "bytes_out", raw[LIST_OUT], LIST_CELL);
+	packets_text(traffic, raw[LIST_PACKETS], LIST_CELL);
 	description_text(lease, raw[LIST_DESCRIPTION], LIST_CELL);
 	for (size_t i = 0; i < LIST_COLUMNS; i++)
 		c->cell[i] = text_safe(raw[i], c->text[i], LIST_CELL);
@@ -295,12 +312,42 @@ static void row_print(const struct cli *cli, struct table *table, const char *co
 	table_print(table, cli->out, cli->columns, cell);
 }
 
-/* Without names there is no column for them; where it leaves too little to the description,
- * the age goes. */
+/* Does enough remain for the description? */
+static bool has_room(const struct cli *cli, const struct table *t)
+{
+	return table_start(t, LIST_DESCRIPTION) + LIST_DESCRIPTION_MIN <= cli->columns;
+}
+
+/* Shows columns where something of them is known, and as there is room. */
+static void show_if_room(const struct cli *cli, struct table *t, bool known,
+			 enum list_column first, enum list_column last)
+{
+	for (size_t i = first; i <= last; i++)
+		t->hidden[i] = false;
+	if (known && has_room(cli, t))
+		return;
+	for (size_t i = first; i <= last; i++)
+		t->hidden[i] = true;
+}
+
+/* The age gives way to names. */
+static void choose_columns(const struct cli *cli, const struct rows *rows,
+			   struct table *t)
+{
+	for (size_t i = LIST_USED; i <= LIST_PACKETS; i++)
+		t->hidden[i] = true;
+	t->hidden[LIST_DEVICE] = !rows->named;
+	t->hidden[LIST_AGE] = rows->named && !has_room(cli, t);
+	show_if_room(cli, t, rows->used, LIST_USED, LIST_USED);
+	show_if_room(cli, t, rows->counted, LIST_IN, LIST_OUT);
+	show_if_room(cli, t, !t->hidden[LIST_IN], LIST_PACKETS, LIST_PACKETS);
+}
+
 static int rows_print(const struct cli *cli, const struct rows *rows)
 {
-	static const char *const heading[] = {"PORT", "TO",   "DEVICE",     "BY",
-					      "AGE",  "LEFT", "DESCRIPTION"};
+	static const char *const heading[] = {"PORT", "TO",      "DEVICE",     "BY",
+					      "AGE",  "LEFT",    "USED",       "IN",
+					      "OUT",  "PACKETS", "DESCRIPTION"};
 	struct table table;
 	int code;
 
@@ -314,10 +361,7 @@ static int rows_print(const struct cli *cli, const struct rows *rows)
 	code = rows_each(cli, rows, &table, row_measure);
 	if (code)
 		return code;
-	table.hidden[LIST_DEVICE] = !rows->named;
-	table.hidden[LIST_AGE] = rows->named && table_start(&table, LIST_DESCRIPTION) +
-								LIST_DESCRIPTION_MIN >
-							cli->columns;
+	choose_columns(cli, rows, &table);
 	table_print_heading(&table, cli->out, cli->columns, cli->colour);
 	return rows_each(cli, rows, &table, row_print);
 }
@@ -343,7 +387,7 @@ int cli_list(struct cli *cli, int argc, char **argv)
 		rows.names = names_new();
 	if (rows.names)
 		names_read(rows.names, cli->dhcp_leases);
-	code = cli_each_lease(cli, rows_add, &rows);
+	code = cli_each_lease(cli, true, rows_add, &rows);
 	if (!code) {
 		if (rows.n)
 			qsort(rows.row, rows.n, sizeof(rows.row[0]), row_compare);

@@ -129,7 +129,7 @@ int cli_metrics(struct cli *cli, int argc, char **argv)
 	if (!code)
 		code = cli_call(cli, "org.portreeve.Metrics", NULL, &counters);
 	if (!code)
-		code = cli_each_lease(cli, count_lease, &n);
+		code = cli_each_lease(cli, false, count_lease, &n);
 	if (!code)
 		print_all(cli, &n, status, counters);
 	json_decref(status);

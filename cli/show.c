@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <string.h>
 
-#include "base/duration.h"
 #include "cli/cli.h"
 #include "cli/table.h"
 
@@ -12,32 +11,6 @@ struct cells {
 	char text[SHOW_COLUMNS][SHOW_CELL];
 	const char *cell[SHOW_COLUMNS];
 };
-
-/* "1.2 MB"; what the kernel does not count is "-". */
-static void bytes_text(const json_t *flow, const char *key, char *buf, size_t size)
-{
-	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
-	double n = (double)cli_number(flow, key);
-	size_t unit = 0;
-
-	if (n < 0) {
-		snprintf(buf, size, "-");
-		return;
-	}
-	while (n >= 1000 && unit < 4) {
-		n /= 1000;
-		unit++;
-	}
-	snprintf(buf, size, unit && n < 10 ? "%.1f %s" : "%.0f %s", n, units[unit]);
-}
-
-static void span_text(const json_t *flow, const char *key, char *buf, size_t size)
-{
-	long long s = cli_number(flow, key);
-	char text[DURATION_TEXT];
-
-	snprintf(buf, size, "%s", s < 0 ? "-" : duration_text((uint64_t)s, text));
-}
 
 static void cells_fill(struct cells *c, const json_t *flow)
 {
@@ -50,10 +23,10 @@ static void cells_fill(struct cells *c, const json_t *flow)
 		 cli_number(flow, "remote_port"));
 	snprintf(raw[1], SHOW_CELL, "%s%s", in ? "in" : "out",
 		 answered ? "" : ", no answer");
-	span_text(flow, "age_s", raw[2], SHOW_CELL);
-	bytes_text(flow, "bytes_in", raw[3], SHOW_CELL);
-	bytes_text(flow, "bytes_out", raw[4], SHOW_CELL);
-	span_text(flow, "idle_s", raw[5], SHOW_CELL);
+	cli_span_text(flow, "age_s", raw[2], SHOW_CELL);
+	cli_bytes_text(flow, "bytes_in", raw[3], SHOW_CELL);
+	cli_bytes_text(flow, "bytes_out", raw[4], SHOW_CELL);
+	cli_span_text(flow, "idle_s", raw[5], SHOW_CELL);
 	for (size_t i = 0; i < SHOW_COLUMNS; i++)
 		c->cell[i] = text_safe(raw[i], c->text[i], SHOW_CELL);
 }
@@ -91,48 +64,34 @@ static void print_flows(const struct cli *cli, const json_t *flows)
 			counted ? "\n" : "");
 }
 
-/* Of all connections: how many, the bytes where they are counted, and the last use. */
-static void print_sum(const struct cli *cli, const json_t *flows)
+/* Of all connections: how many, what is counted of them, and the last use. */
+static void print_sum(const struct cli *cli, const json_t *sum)
 {
-	long long in = 0, out = 0, idle = -1;
-	json_t *sum, *flow;
-	char text[2][32];
-	size_t i, n = json_array_size(flows);
+	long long n = cli_number(sum, "connections");
+	char in[32], out[32];
 
-	json_array_foreach(flows, i, flow)
-	{
-		long long last = cli_number(flow, "idle_s");
-
-		in += cli_number(flow, "bytes_in") > 0 ? cli_number(flow, "bytes_in") : 0;
-		out += cli_number(flow, "bytes_out") > 0 ? cli_number(flow, "bytes_out")
-							 : 0;
-		if (last >= 0 && (idle < 0 || last < idle))
-			idle = last;
-	}
-	sum = json_pack("{s:I,s:I,s:I}", "in", (json_int_t)in, "out", (json_int_t)out,
-			"idle", (json_int_t)idle);
-	fprintf(cli->out, "\n%zu connection%s", n, n == 1 ? "" : "s");
-	bytes_text(sum, "in", text[0], sizeof(text[0]));
-	bytes_text(sum, "out", text[1], sizeof(text[1]));
-	if (in || out)
-		fprintf(cli->out, ", %s in, %s out", text[0], text[1]);
-	span_text(sum, "idle", text[0], sizeof(text[0]));
-	if (idle >= 0)
-		fprintf(cli->out, ", last used %s ago", text[0]);
+	fprintf(cli->out, "\n%lld connection%s", n, n == 1 ? "" : "s");
+	cli_bytes_text(sum, "bytes_in", in, sizeof(in));
+	cli_bytes_text(sum, "bytes_out", out, sizeof(out));
+	if (cli_number(sum, "packets") >= 0)
+		fprintf(cli->out, ", %lld packets, %s in, %s out",
+			cli_number(sum, "packets"), in, out);
+	cli_span_text(sum, "idle_s", in, sizeof(in));
+	if (cli_number(sum, "idle_s") >= 0)
+		fprintf(cli->out, ", last used %s ago", in);
 	fputc('\n', cli->out);
-	json_decref(sum);
 }
 
 static void print_port(const struct cli *cli, const json_t *reply)
 {
 	const json_t *flows = json_object_get(reply, "flows");
+	const json_t *lease = json_object_get(reply, "lease");
 	char text[512];
 
-	fprintf(cli->out, "%s\n\n",
-		cli_lease_text(json_object_get(reply, "lease"), text, sizeof(text)));
+	fprintf(cli->out, "%s\n\n", cli_lease_text(lease, text, sizeof(text)));
 	if (json_array_size(flows)) {
 		print_flows(cli, flows);
-		print_sum(cli, flows);
+		print_sum(cli, json_object_get(lease, "traffic"));
 	} else {
 		fputs("Nobody is connected through it now.\n", cli->out);
 	}

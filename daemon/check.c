@@ -76,6 +76,7 @@ void check_read_settings(const char *dir, struct check_settings *s)
 		.tcp_established_s = read_setting(
 			dir, "netfilter/nf_conntrack_tcp_timeout_established"),
 		.bridge_calls = read_setting(dir, "bridge/bridge-nf-call-iptables"),
+		.counts = read_setting(dir, "netfilter/nf_conntrack_acct"),
 	};
 }
 
@@ -116,6 +117,22 @@ static void check_conntrack(const struct check_settings *s, struct check_report 
 			"sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=%d",
 			TCP_ESTABLISHED_S);
 	}
+}
+
+/* It costs a few nanoseconds a packet, so that is the admin's choice. */
+static void check_counts(const struct check_facts *facts, struct check_report *r)
+{
+	struct check_finding *f = NULL;
+
+	if (facts->settings.counts == 0 && !facts->only_leases)
+		f = check_add(r, CHECK_NOTE, "not-counted");
+	if (!f)
+		return;
+	check_say(f,
+		  "the kernel does not count the packets and bytes of connections "
+		  "(net.netfilter.nf_conntrack_acct is 0), so list and show cannot tell "
+		  "how much goes by a lease");
+	check_advise(f, "sysctl -w net.netfilter.nf_conntrack_acct=1");
 }
 
 static void check_forwarding(const struct check_facts *facts, struct check_report *r)
@@ -297,6 +314,7 @@ void check_run(const struct check_facts *facts, struct check_report *out)
 	check_forwarding(facts, out);
 	check_rules(facts, out);
 	check_conntrack(&facts->settings, out);
+	check_counts(facts, out);
 	check_unasked(facts, out);
 	sort(out);
 }

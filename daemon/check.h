@@ -48,6 +48,7 @@ struct check_settings {
 	long udp_stream_s;
 	long tcp_established_s;
 	long bridge_calls; /* bridge-nf-call-iptables */
+	long counts;       /* nf_conntrack_acct */
 };
 
 /* What is known of the router that our WAN leads to. */

@@ -16,6 +16,7 @@
 #include "daemon/core_store.h"
 #include "daemon/explain.h"
 #include "daemon/nat_type.h"
+#include "daemon/traffic.h"
 #include "firewall/conntrack.h"
 #include "lease/lease.h"
 
@@ -73,8 +74,14 @@ struct control_status {
 /* The report is borrowed; NULL: there is too much to do, or no memory. */
 typedef void (*control_explain_done)(void *arg, const struct explain_report *r);
 /* The flows of that lease, of which there may be more; l NULL: none has the port; err: -errno. */
-typedef void (*control_flows_done)(void *arg, int err, const struct lease *l,
-				   const struct conntrack_flow *f, size_t n, bool more);
+struct control_flows {
+	const struct lease *lease;
+	const struct conntrack_flow *flow;
+	size_t n;
+	bool more;
+	struct traffic_sum sum; /* of all */
+};
+typedef void (*control_flows_done)(void *arg, int err, const struct control_flows *f);
 
 /* How often what has happened since the start. */
 struct control_counts {
@@ -93,6 +100,10 @@ struct control_ops {
 			   void *arg);
 	/* NULL: it has ended. Borrowed until the next call of anything. */
 	const struct lease *(*find_lease)(void *core, const struct control_key *key);
+	/* Looks at what goes by the leases; `done` comes exactly once, and may come before this
+	 * returns. Then what that has found of one; false: it is not known. */
+	void (*look)(void *core, void (*done)(void *arg), void *arg);
+	bool (*traffic)(void *core, const struct lease *l, struct traffic_sum *out);
 	/* Where the range of a static forward ends; of others the external port itself. */
 	uint16_t (*last_port)(void *core, const struct lease *l);
 	/* Ends the lease whoever claims it, for root. `done` comes exactly once, when the

@@ -138,8 +138,7 @@ static json_t *flow_json(const struct conntrack_flow *f)
 			 "left_s", (json_int_t)f->left_s);
 }
 
-static void flows_answer(void *arg, int err, const struct lease *l,
-			 const struct conntrack_flow *f, size_t n, bool more)
+static void flows_answer(void *arg, int err, const struct control_flows *f)
 {
 	struct flows_question *q = arg;
 	json_t *flows;
@@ -150,15 +149,16 @@ static void flows_answer(void *arg, int err, const struct lease *l,
 		varlink_error(q->call, "org.portreeve.Failed",
 			      json_pack("{s:s,s:s}", "reason", "kernel", "text",
 					strerror(-err)));
-	} else if (!l) {
+	} else if (!f->lease) {
 		varlink_error(q->call, "org.portreeve.NotFound", NULL);
 	} else {
 		flows = json_array();
-		for (size_t i = 0; i < n; i++)
-			json_array_append_new(flows, flow_json(&f[i]));
+		for (size_t i = 0; i < f->n; i++)
+			json_array_append_new(flows, flow_json(&f->flow[i]));
 		varlink_reply(q->call, json_pack("{s:o,s:o,s:b}", "lease",
-						 control_lease(q->control, l, clock_ms()),
-						 "flows", flows, "more", (int)more));
+						 control_lease_with(q->control, f->lease,
+								    clock_ms(), &f->sum),
+						 "flows", flows, "more", (int)f->more));
 	}
 	free(q);
 }

@@ -310,6 +310,9 @@ int core_run(struct core *c)
 	err = conntrack_open(&c->conntrack);
 	if (err)
 		return err;
+	c->traffic = traffic_new(c->base, c->ledger, &c->policy);
+	if (!c->traffic)
+		return -ENOMEM;
 	err = heal_new(c->base, c->firewall, c->ledger, c->cut, &c->heal);
 	if (err) {
 		errno = -err;
@@ -363,6 +366,7 @@ void core_free(struct core *c)
 	workers_free(c->workers);
 	heal_free(c->heal);
 	cut_free(c->cut);
+	traffic_free(c->traffic);
 	ledger_free(c->ledger);
 	if (c->parent_readable)
 		event_free(c->parent_readable);

@@ -135,6 +135,20 @@ static const struct lease *core_find_lease(void *arg, const struct control_key *
 				     &key->remote, key->remote_len, key->remote_port);
 }
 
+static void core_look(void *arg, void (*done)(void *done_arg), void *done_arg)
+{
+	struct core *c = arg;
+
+	traffic_look(c->traffic, done, done_arg);
+}
+
+static bool core_traffic(void *arg, const struct lease *l, struct traffic_sum *out)
+{
+	struct core *c = arg;
+
+	return traffic_of(c->traffic, l, out);
+}
+
 static void core_admin_ask(struct core *c, const struct lease_request *req,
 			   void (*done)(void *done_arg, enum lease_reason reason),
 			   void *done_arg)
@@ -203,6 +217,8 @@ const struct control_ops core_control_ops = {
 	.status = core_status,
 	.each_lease = core_each_lease,
 	.find_lease = core_find_lease,
+	.look = core_look,
+	.traffic = core_traffic,
 	.last_port = core_last_port,
 	.end_lease = core_end_lease,
 	.add_lease = core_add_lease,

@@ -46,6 +46,7 @@ struct core_job {
 	struct conntrack_flow flow[CONTROL_FLOWS];
 	size_t n_flows;
 	bool more;
+	struct traffic_sum sum;
 };
 
 static void job_free(struct core_job *j)
@@ -147,21 +148,11 @@ static long job_host(struct core_job *j)
 
 /* ---- Its flows ---- */
 
-/* Each packet gives a flow its whole time again. */
-static int64_t idle_of(const struct check_settings *s, const struct conntrack_flow *f)
-{
-	bool udp = f->flow.protocol == IPPROTO_UDP;
-	long whole = udp              ? f->assured ? s->udp_stream_s : s->udp_s
-		     : f->established ? s->tcp_established_s
-				      : -1;
-
-	return whole >= (long)f->left_s ? whole - (long)f->left_s : -1;
-}
-
 static void job_flow(void *arg, const struct conntrack_flow *f)
 {
 	struct core_job *j = arg;
 	struct explain_facts *facts = &j->facts;
+	struct conntrack_flow flow = *f;
 
 	if (f->inbound) {
 		bool answered = f->answered && !f->closing;
@@ -175,17 +166,25 @@ static void job_flow(void *arg, const struct conntrack_flow *f)
 	} else {
 		facts->n_out += !f->closing;
 	}
-	if (j->n_flows < CONTROL_FLOWS) {
-		j->flow[j->n_flows] = *f;
-		j->flow[j->n_flows++].idle_s = idle_of(&j->settings, f);
-	} else
+	flow.idle_s = traffic_idle(&j->settings, f);
+	traffic_add(&j->sum, &flow);
+	if (j->n_flows < CONTROL_FLOWS)
+		j->flow[j->n_flows++] = flow;
+	else
 		j->more = true;
 }
 
 static void job_answer_flows(struct core_job *j)
 {
-	j->flows(j->arg, j->facts.flows_error, j->has_lease ? &j->lease : NULL, j->flow,
-		 j->n_flows, j->more);
+	const struct control_flows f = {
+		.lease = j->has_lease ? &j->lease : NULL,
+		.flow = j->flow,
+		.n = j->n_flows,
+		.more = j->more,
+		.sum = j->sum,
+	};
+
+	j->flows(j->arg, j->facts.flows_error, &f);
 	job_free(j);
 }
 
@@ -317,6 +316,7 @@ static struct core_job *job_new(struct core *c, uint8_t protocol, uint16_t port)
 	*j = (struct core_job){.core = c,
 			       .next = c->jobs,
 			       .began_ms = clock_ms(),
+			       .sum = TRAFFIC_NONE,
 			       .protocol = protocol,
 			       .port = port};
 	c->jobs = j;
@@ -353,7 +353,7 @@ void core_flows_of(void *arg, uint8_t protocol, uint16_t port, control_flows_don
 	struct core_job *j = job_new(arg, protocol, port);
 
 	if (!j) {
-		done(done_arg, -EBUSY, NULL, NULL, 0, false);
+		done(done_arg, -EBUSY, NULL);
 		return;
 	}
 	j->flows = done;

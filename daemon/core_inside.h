@@ -23,6 +23,7 @@
 #include "daemon/nat_type.h"
 #include "daemon/pace.h"
 #include "daemon/topology.h"
+#include "daemon/traffic.h"
 #include "daemon/workers.h"
 #include "firewall/firewall.h"
 #include "firewall/neighbours.h"
@@ -72,6 +73,7 @@ struct core {
 	struct ledger *ledger;
 	struct heal *heal;
 	struct cut *cut;
+	struct traffic *traffic;
 	struct workers *workers;
 	struct control *control;
 	struct core_store *store;

@@ -70,6 +70,7 @@ static void core_set_wan(struct core *c)
 	}
 	ledger_set_wan(c->ledger, &t->wan4);
 	cut_set_wan(c->cut, &t->wan4);
+	traffic_set_wan(c->traffic, &t->wan4);
 }
 
 /* Also LANs without an address: the filter of router mode must not shut them out. */

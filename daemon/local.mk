@@ -5,8 +5,11 @@ libdaemon_a_SOURCES = \
 	daemon/check_rules.c \
 	daemon/control.c daemon/control.h daemon/control_inside.h \
 	daemon/control_add.c \
+	daemon/control_delete.c \
 	daemon/control_explain.c \
 	daemon/control_history.c \
+	daemon/control_lease.c \
+	daemon/control_list.c \
 	daemon/control_watch.c \
 	daemon/control_nat.c \
 	daemon/core.c daemon/core.h daemon/core_inside.h \
@@ -50,6 +53,7 @@ libdaemon_a_SOURCES = \
 	daemon/sysctl.c daemon/sysctl.h \
 	daemon/store_role.c daemon/store_role.h \
 	daemon/topology.c daemon/topology.h \
+	daemon/traffic.c daemon/traffic.h \
 	daemon/varlink.c daemon/varlink.h \
 	daemon/watchdog.c daemon/watchdog.h \
 	daemon/workers.c daemon/workers.h

@@ -201,14 +201,15 @@ static bool prefix_lets(const struct in6_addr *addr, uint8_t len,
 	return !len || (addr_is_v4(remote) && len <= IPV4_BITS) || prefix_has(&p, remote);
 }
 
-static bool lets_in(const struct lease *l, const struct flow_end *e)
+bool flows_lets_in(const struct lease *l, const struct in6_addr *remote,
+		   uint16_t remote_port)
 {
-	if (!prefix_lets(&l->remote, l->remote_len, &e->src) ||
-	    (l->remote_port && l->remote_port != e->sport))
+	if (!prefix_lets(&l->remote, l->remote_len, remote) ||
+	    (l->remote_port && l->remote_port != remote_port))
 		return false;
 	for (size_t i = 0; i < l->n_filters; i++)
-		if (prefix_lets(&l->filters[i].addr, l->filters[i].len, &e->src) &&
-		    (!l->filters[i].port || l->filters[i].port == e->sport))
+		if (prefix_lets(&l->filters[i].addr, l->filters[i].len, remote) &&
+		    (!l->filters[i].port || l->filters[i].port == remote_port))
 			return true;
 	return !l->n_filters;
 }
@@ -232,7 +233,7 @@ static const struct lease *leads(const struct flows *f, uint8_t protocol,
 		if (lease_is_pinhole(l) == v4 ||
 		    (!v4 && !addr_equal(&l->internal, &e->dst)))
 			continue;
-		if (lets_in(l, e) && (!found || is_restricted(l)))
+		if (flows_lets_in(l, &e->src, e->sport) && (!found || is_restricted(l)))
 			found = l;
 	}
 	return found;

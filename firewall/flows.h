@@ -80,5 +80,8 @@ int flows_lease(struct flows *f, const struct lease *l);
 /* After the last one, and before the first question. */
 void flows_sort(struct flows *f);
 
+/* Does that lease let this remote in? */
+bool flows_lets_in(const struct lease *l, const struct in6_addr *remote,
+		   uint16_t remote_port);
 /* Does that flow have to go? */
 bool flows_must_go(const struct flows *f, const struct flow *flow);

@@ -3,7 +3,8 @@ noinst_LIBRARIES += libfirewall.a
 libfirewall_a_SOURCES = \
 	firewall/adopt.c \
 	firewall/commit.c \
-	firewall/conntrack.c firewall/conntrack.h \
+	firewall/conntrack.c firewall/conntrack.h firewall/conntrack_inside.h \
+	firewall/conntrack_read.c \
 	firewall/contents.c \
 	firewall/element.c firewall/element.h \
 	firewall/expr.c firewall/expr.h \
@@ -24,6 +25,7 @@ libfirewall_a_SOURCES = \
 	firewall/ruleset.c \
 	firewall/shadows.c firewall/shadows.h \
 	firewall/sockets.c firewall/sockets.h \
+	firewall/sweep.c firewall/sweep.h \
 	firewall/walk.c firewall/walk.h \
 	firewall/walk_eval.c firewall/walk_eval.h \
 	firewall/walk_xt.c \

@@ -460,6 +460,13 @@ static void each_of_chain(const struct registry *r, uint32_t id,
 			each(arg, &table_node(&r->table, id)->lease);
 }
 
+void registry_each_like(const struct registry *r, const struct lease *l,
+			void (*each)(void *arg, const struct lease *l), void *arg)
+{
+	if (!lease_is_pinhole(l) || r->table.n_pinholes)
+		each_of_chain(r, table_first_like(&r->table, l), each, arg);
+}
+
 void registry_each(const struct registry *r,
 		   void (*each)(void *arg, const struct lease *l), void *arg)
 {

@@ -173,6 +173,10 @@ const struct lease *registry_find_pinhole(const struct registry *r, uint8_t prot
 					  uint16_t int_port,
 					  const struct in6_addr *remote,
 					  uint8_t remote_len, uint16_t remote_port);
+/* Calls `each` for the leases that differ from this one in the remote alone, and for itself;
+ * perhaps for others, too. Of a pinhole its inside address counts. It must not change the book. */
+void registry_each_like(const struct registry *r, const struct lease *l,
+			void (*each)(void *arg, const struct lease *l), void *arg);
 /* Calls `each` for every lease, in no order; it must not change the book. */
 void registry_each(const struct registry *r,
 		   void (*each)(void *arg, const struct lease *l), void *arg);

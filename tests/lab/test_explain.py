@@ -223,6 +223,6 @@ def test_show_tells_who_is_connected(lab, gw, opened):
         assert 0 <= flow["age_s"] <= 5 and 0 <= flow["idle_s"] <= flow["age_s"] + 1 and port["lease"]["external_port"] == external
         text = gw.cli("show", str(external)).stdout
     assert f"{peer[0]}:{peer[1]}" in text and "100 B" in text and "200 B" in text
-    assert "1 connection, 100 B in, 200 B out, last used " in text
+    assert "1 connection, 2 packets, 100 B in, 200 B out, last used " in text
     nothing = gw.cli("show", "tcp/1")
     assert nothing.returncode == 1 and "portreeve explain tcp/1" in nothing.stderr

@@ -87,6 +87,60 @@ def test_show(gw):
     assert port["flows"] and port["flows"][0]["bytes_in"] > 0
 
 
+def traffic(gw, port, internal=net.CONSOLE):
+    """What list says of that lease, and show too."""
+    [listed] = [l["traffic"] for l in valid(gw.json("list"), "list")["leases"]
+                if l["external_port"] <= port <= l.get("external_port_last", l["external_port"])
+                and l["internal_address"] == internal]
+    [shown] = valid(gw.json("show", f"udp/{port}"), "show")["ports"]
+    return listed, shown["lease"]["traffic"]
+
+
+def test_list_tells_what_goes_by_each_lease(lab, gw):
+    """Issue 7, row 1: packets, bytes and last use, whoever began, of a range and a pinhole too;
+    as many as were sent: 8 bytes in and 13 back, with IP and UDP headers"""
+    nobody = {"connections": 0, "packets": None, "bytes_in": None, "bytes_out": None,
+              "idle_s": None}
+    with pcp.Client(lab.console) as console, pcp.Client(lab.console, source=net.CONSOLE6) as six, \
+            lab.console.udp(20060) as s, lab.pc.udp(27003) as ranged, \
+            lab.console.udp(20062, net.CONSOLE6) as s6, lab.inet.udp(20063) as far:
+        assert console.map(pcp.UDP, 20060, 20061).external == 20061
+        assert six.map(pcp.UDP, 20062, 20062, address="::").result == 0
+        for port, host in (20061, net.CONSOLE), (27003, net.PC), (20062, net.CONSOLE6):
+            assert [t for t in traffic(gw, port, host) if t] == [nobody] * 2
+        for sock, port, to in (s, 20061, net.WAN), (ranged, 27003, net.WAN), \
+                (s6, 20062, net.CONSOLE6):
+            assert net.arrives(lab.inet, sock, port, to)
+        s.sendto(b"twelve bytes", (net.REMOTE1, 20063))
+        assert far.recvfrom(99) == (b"twelve bytes", (net.WAN, 20061))
+        for port, host, want in (20061, net.CONSOLE, (2, 3, 36, 41 + 40)), \
+                (27003, net.PC, (1, 2, 36, 41)), (20062, net.CONSOLE6, (1, 2, 56, 61)):
+            for told in traffic(gw, port, host):
+                assert tuple(told[k] for k in ("connections", "packets", "bytes_in",
+                                               "bytes_out")) == want, (port, told)
+                assert 0 <= told["idle_s"] < 30
+    gw.cli("delete", "20061")
+    gw.cli("delete", "20062")
+
+
+def test_what_the_kernel_does_not_count_is_not_told(lab, gw):
+    """null, not 0; check says so"""
+    with lab.console.udp(20070) as s, pcp.Client(lab.console) as console:
+        assert console.map(pcp.UDP, 20070, 20070).external == 20070
+        lab.gw.run("sysctl", "-qw", "net.netfilter.nf_conntrack_acct=0", check=True)
+        try:
+            assert net.arrives(lab.inet, s, 20070)
+            for told in traffic(gw, 20070):
+                assert told["connections"] == 1 and told["idle_s"] is not None
+                assert told["packets"] is told["bytes_in"] is told["bytes_out"] is None
+            net.wait_for(lambda: any(f["id"] == "not-counted" and f["severity"] == "note"
+                                     for f in json.loads(gw.cli("check", "--json").stdout)
+                                     ["findings"]), what="check says so")
+        finally:
+            lab.gw.run("sysctl", "-qw", "net.netfilter.nf_conntrack_acct=1", check=True)
+    gw.cli("delete", "20070")
+
+
 def test_a_pinhole_is_explained_and_shown(lab, gw):
     """IPv6: no translation, packets are counted by the kernel"""
     with pcp.Client(lab.console, source=net.CONSOLE6) as console, \

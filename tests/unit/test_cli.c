@@ -173,7 +173,8 @@ static void lists_a_table_for_80_columns(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(run_against(f, "list", two, sizeof(two), false), 0);
-	assert_string_equal(f->call, "{\"method\":\"org.portreeve.List\",\"more\":true}");
+	assert_string_equal(f->call, "{\"method\":\"org.portreeve.List\",\"parameters\":"
+				     "{\"traffic\":true},\"more\":true}");
 	assert_string_equal(
 		f->out,
 		"PORT      TO                 BY                AGE     LEFT     DESCRIPTION\n"
@@ -196,6 +197,48 @@ static void lists_in_full_where_there_is_room(void **state)
 			    "tcp/8080  192.168.1.20:8080  upnp  1d 01h  -     disabled, "
 			    "only from 11.0.0.0/24; a \\x1b[31mred\xef\xbf\xbd and very "
 			    "long description\n");
+}
+
+/* As the width allows, and where something is known: the last use, the bytes, the packets. */
+static void lists_what_goes_by_a_lease(void **state)
+{
+	static const char busy[] = "{\"parameters\":{\"leases\":[" LEASE(
+		"udp", "3074",
+		"\"claims\":[\"pcp\"],\"description\":\"Xbox\",\"age_s\":12,"
+		"\"remaining_s\":60,\"traffic\":{\"connections\":2,"
+		"\"packets\":1812,\"bytes_in\":1234567,\"bytes_out\":999,"
+		"\"idle_s\":4}") "," LEASE("udp", "3075",
+					   "\"claims\":[\"pcp\"],"
+					   "\"description\":\"PC\","
+					   "\"age_s\":12,\"remaining_s\":60,"
+					   "\"traffic\":null") "]}}";
+	static const char uncounted[] = "{\"parameters\":{\"leases\":[" LEASE(
+		"udp", "3074",
+		"\"claims\":[\"pcp\"],\"description\":\"Xbox\",\"age_s\":12,"
+		"\"remaining_s\":60,\"traffic\":{\"connections\":1,"
+		"\"packets\":null,\"bytes_in\":null,\"bytes_out\":null,"
+		"\"idle_s\":4}") "]}}";
+	struct fixture *f = *state;
+
+	f->columns = 100;
+	assert_int_equal(run_with(f, "list", busy), 0);
+	assert_string_equal(
+		f->out,
+		"PORT      TO                 BY   AGE  LEFT    USED  IN      OUT    PACKETS  "
+		"DESCRIPTION\n"
+		"udp/3074  192.168.1.20:3074  pcp  12s  1m 00s  4s    1.2 MB  999 B  1812     "
+		"Xbox\n"
+		"udp/3075  192.168.1.20:3075  pcp  12s  1m 00s  -     -       -      -        "
+		"PC\n");
+	f->columns = 80;
+	assert_int_equal(run_with(f, "list", busy), 0);
+	assert_non_null(strstr(f->out, "LEFT    USED  IN      OUT    DESCRIPTION\n"));
+	f->columns = 75;
+	assert_int_equal(run_with(f, "list", busy), 0);
+	assert_non_null(strstr(f->out, "LEFT    USED  DESCRIPTION\n"));
+	f->columns = 200;
+	assert_int_equal(run_with(f, "list", uncounted), 0);
+	assert_non_null(strstr(f->out, "LEFT    USED  DESCRIPTION\n"));
 }
 
 static void lists_sorted_json_for_scripts(void **state)
@@ -373,20 +416,24 @@ static void shows_who_is_connected(void **state)
 	assert_int_equal(
 		run_with(
 			f, "show udp/3074",
-			"{\"parameters\":{\"lease\":" XBOX
-			",\"flows\":[{\"remote_address\":"
-			"\"11.0.0.9\",\"remote_port\":1025,\"inbound\":true,\"answered\":true,"
-			"\"packets\":4,\"bytes_in\":1234567,\"bytes_out\":999,\"age_s\":61,"
-			"\"idle_s\":4,\"left_s\":119},{\"remote_address\":\"2a01::9\",\"remote_port\":7,"
-			"\"inbound\":false,\"answered\":false,\"packets\":null,\"bytes_in\":null,"
-			"\"bytes_out\":null,\"age_s\":null,\"left_s\":29}],\"more\":true}}"),
+			"{\"parameters\":{\"lease\":" LEASE(
+				"udp", "3074",
+				"\"claims\":[\"pcp\",\"upnp\"],\"traffic\":{"
+				"\"connections\":2,\"packets\":4,\"bytes_in\":1234567,"
+				"\"bytes_out\":999,\"idle_s\":4}") ",\"flows\":[{\"remote_address\":"
+								   "\"11.0.0.9\",\"remote_port\":1025,\"inbound\":true,\"answered\":true,"
+								   "\"packets\":4,\"bytes_in\":1234567,\"bytes_out\":999,\"age_s\":61,"
+								   "\"idle_s\":4,\"left_s\":119},{\"remote_address\":\"2a01::9\",\"remote_port\":7,"
+								   "\"inbound\":false,\"answered\":false,\"packets\":null,\"bytes_in\":null,"
+								   "\"bytes_out\":null,\"age_s\":null,\"left_s\":29}],\"more\":true}}"),
 		0);
 	assert_string_equal(
 		f->out, "udp/3074 to 192.168.1.20:3074 (pcp+upnp)\n\n"
 			"REMOTE         BEGUN           AGE     IN      OUT    LAST USE\n"
 			"11.0.0.9:1025  in              1m 01s  1.2 MB  999 B  4s\n"
 			"[2a01::9]:7    out, no answer  -       -       -      -\n"
-			"\n2 connections, 1.2 MB in, 999 B out, last used 4s ago\n"
+			"\n2 connections, 4 packets, 1.2 MB in, 999 B out, last used 4s "
+			"ago\n"
 			"... and more\n");
 	assert_int_equal(run_with(f, "show udp/3074", ERROR("org.portreeve.NotFound")),
 			 1);
@@ -772,6 +819,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(lists_a_table_for_80_columns),
 		TEST(lists_in_full_where_there_is_room),
+		TEST(lists_what_goes_by_a_lease),
 		TEST(lists_sorted_json_for_scripts),
 		TEST(lists_devices_by_name),
 		TEST(says_when_there_are_none),

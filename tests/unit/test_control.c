@@ -32,6 +32,7 @@ struct fixture {
 	size_t n;
 	enum lease_reason reason; /* of end_lease */
 	size_t reloads;
+	size_t looks; /* at what goes by the leases */
 	const char *reload_error;
 	struct store_question question;
 	bool no_store; /* history is not answered */
@@ -229,10 +230,41 @@ static void flows(void *core, uint8_t protocol, uint16_t port, control_flows_don
 				      .in_bytes = 7,
 				      .idle_s = 1,
 				      .left_s = 29};
+	struct control_flows answer;
 
 	addr_parse("11.0.0.9", &flow.flow.original.src);
 	flow.flow.original.sport = 1025;
-	done(arg, port == 9 ? -EBUSY : 0, find_lease(f, &key), &flow, 1, false);
+	answer = (struct control_flows){.lease = find_lease(f, &key),
+					.flow = &flow,
+					.n = 1,
+					.sum = {.connections = 1,
+						.counted = port == 3074,
+						.in_bytes = 7,
+						.idle_s = 1}};
+	done(arg, port == 9 ? -EBUSY : 0, &answer);
+}
+
+/* Of one lease something is known, of another that there is nothing; of the others nothing. */
+static bool traffic(void *core, const struct lease *l, struct traffic_sum *out)
+{
+	(void)core;
+	*out = TRAFFIC_NONE;
+	if (l->ext_port == 3074)
+		*out = (struct traffic_sum){.connections = 2,
+					    .counted = 2,
+					    .packets = 3,
+					    .in_bytes = 4,
+					    .out_bytes = 5,
+					    .idle_s = 6};
+	return l->ext_port <= 3075;
+}
+
+static void look(void *core, void (*done)(void *arg), void *arg)
+{
+	struct fixture *f = core;
+
+	f->looks++;
+	done(arg);
 }
 
 static bool
@@ -287,6 +319,8 @@ static const struct control_ops ops = {
 	.status = status,
 	.each_lease = each_lease,
 	.find_lease = find_lease,
+	.look = look,
+	.traffic = traffic,
 	.last_port = last_port,
 	.end_lease = end_lease,
 	.add_lease = add_lease,
@@ -404,11 +438,14 @@ static void ask(struct fixture *f, const char *call, const char *want)
 	"{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"" name \
 	"\"}}"
 #define NOT_FOUND "{\"error\":\"org.portreeve.NotFound\",\"parameters\":{}}"
-#define LEASE(protocol, port)                                                            \
+#define LEASE_WITH(protocol, port, more)                                                 \
 	"{\"protocol\":\"" protocol "\",\"external_port\":" port                         \
 	",\"internal_address\":\"192.168.1.20\",\"internal_port\":" port                 \
 	",\"remote\":null,\"origin\":\"pcp\",\"claims\":[\"pcp\"],\"description\":\"\"," \
-	"\"enabled\":true,\"age_s\":12,\"remaining_s\":3588}"
+	"\"enabled\":true,\"age_s\":12,\"remaining_s\":3588" more "}"
+#define LEASE(protocol, port) LEASE_WITH(protocol, port, "")
+#define LIST_TRAFFIC(traffic)                                                            \
+	"{\"method\":\"org.portreeve.List\",\"parameters\":{\"traffic\":" traffic "}}"
 
 static void lists_with_the_schema_of_the_manual(void **state)
 {
@@ -425,6 +462,33 @@ static void lists_with_the_schema_of_the_manual(void **state)
 	    "\"origin\":\"pcp\",\"claims\":[\"pcp\",\"upnp\"],"
 	    "\"description\":\"Xbox \\\"Teredo\\\" \\u0001\",\"enabled\":true,\"age_s\":12,"
 	    "\"remaining_s\":3588}]}}");
+}
+
+/* Only who asks for it causes a look at the connections; what is not known is null. */
+static void lists_what_goes_by_a_lease(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, IPPROTO_UDP, 3074);
+	put(f, IPPROTO_UDP, 3075);
+	put(f, IPPROTO_UDP, 3076);
+	ask(f, LIST_TRAFFIC("true"),
+	    "{\"parameters\":{\"leases\":[" LEASE_WITH(
+		    "udp", "3074",
+		    ",\"traffic\":{\"connections\":2,\"packets\":3,"
+		    "\"bytes_in\":4,\"bytes_out\":5,\"idle_s\":6}") "," LEASE_WITH("udp",
+										   "3075",
+										   ",\"traffic\":{\"connections\":0,\"packets\":null,"
+										   "\"bytes_in\":null,\"bytes_out\":null,"
+										   "\"idle_s\":null}") "," LEASE_WITH("udp",
+														      "3076",
+														      ",\"traffic\":null") "]}}");
+	assert_int_equal(f->looks, 1);
+	ask(f, LIST_TRAFFIC("false"),
+	    "{\"parameters\":{\"leases\":[" LEASE("udp", "3074") "," LEASE(
+		    "udp", "3075") "," LEASE("udp", "3076") "]}}");
+	ask(f, LIST_TRAFFIC("1"), INVALID("traffic"));
+	assert_int_equal(f->looks, 1);
 }
 
 static void lists_what_is_not_ordinary(void **state)
@@ -818,19 +882,20 @@ static void tells_who_is_connected(void **state)
 	put(f, IPPROTO_UDP, 3074);
 	put(f, IPPROTO_UDP, 3075);
 	ask(f, FLOWS("3074"),
-	    "{\"parameters\":{\"lease\":" LEASE(
-		    "udp",
-		    "3074") ",\"flows\":[{"
-			    "\"remote_address\":\"11.0.0.9\",\"remote_port\":1025,\"inbound\":true,"
-			    "\"answered\":false,\"packets\":0,\"bytes_in\":7,\"bytes_out\":0,\"age_s\":null,"
-			    "\"idle_s\":1,\"left_s\":29}],\"more\":false}}");
+	    "{\"parameters\":{\"lease\":" LEASE_WITH(
+		    "udp", "3074",
+		    ",\"traffic\":{\"connections\":1,\"packets\":0,"
+		    "\"bytes_in\":7,\"bytes_out\":0,\"idle_s\":1}") ",\"flows\":[{\"remote_address\":\"11.0.0.9\",\"remote_port\":1025,"
+								    "\"inbound\":true,\"answered\":false,\"packets\":0,\"bytes_in\":7,"
+								    "\"bytes_out\":0,\"age_s\":null,\"idle_s\":1,\"left_s\":29}],\"more\":false}}");
 	ask(f, FLOWS("3075"),
-	    "{\"parameters\":{\"lease\":" LEASE(
-		    "udp",
-		    "3075") ",\"flows\":[{"
-			    "\"remote_address\":\"11.0.0.9\",\"remote_port\":1025,\"inbound\":true,"
-			    "\"answered\":false,\"packets\":null,\"bytes_in\":null,\"bytes_out\":null,"
-			    "\"age_s\":null,\"idle_s\":1,\"left_s\":29}],\"more\":false}}");
+	    "{\"parameters\":{\"lease\":" LEASE_WITH(
+		    "udp", "3075",
+		    ",\"traffic\":{\"connections\":1,\"packets\":null,"
+		    "\"bytes_in\":null,\"bytes_out\":null,\"idle_s\":1}") ",\"flows\":[{\"remote_address\":\"11.0.0.9\",\"remote_port\":1025,"
+									  "\"inbound\":true,\"answered\":false,\"packets\":null,\"bytes_in\":null,"
+									  "\"bytes_out\":null,\"age_s\":null,\"idle_s\":1,\"left_s\":29}],"
+									  "\"more\":false}}");
 	ask(f, FLOWS("9"), BUSY);
 }
 
@@ -966,7 +1031,8 @@ static void describes_its_interface(void **state)
 		json_object_get(json_object_get(message, "parameters"), "description"));
 	assert_non_null(strstr(text, "\ninterface org.portreeve\n"));
 	assert_non_null(strstr(text, "as \\xNN\n"));
-	assert_non_null(strstr(text, "\nmethod List() -> (leases: []Lease)\n"));
+	assert_non_null(
+		strstr(text, "\nmethod List(traffic: ?bool) -> (leases: []Lease)\n"));
 	json_decref(message);
 }
 
@@ -977,6 +1043,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(lists_with_the_schema_of_the_manual),
 		TEST(lists_what_is_not_ordinary),
+		TEST(lists_what_goes_by_a_lease),
 		TEST(lists_a_lease_past_its_deadline_with_nothing_left),
 		TEST(lists_many_in_pieces),
 		TEST(tells_what_stands_in_the_way),

@@ -15,9 +15,9 @@
 #define CUT_GATHER_MS 20
 /* Even an empty table takes milliseconds to walk, in which nobody is answered: while leases come
  * and go all the time it is walked so often. */
-#define CUT_BURST 2
-#define CUT_ALL_MS 300 /* after a start others come first */
-#define CUT_EVERY_MS 250
+#define CUT_BURST 4
+#define CUT_ALL_MS 300   /* after a start others come first */
+#define CUT_EVERY_MS 500 /* an end is seen within a second */
 #define CUT_SHARE 12 /* rests so many times as long as it took: a thirteenth of a CPU */
 /* What is in the way of a port that opened unasked can wait: others that want to open at that
  * time cannot. */
@@ -84,7 +84,8 @@ static void cut_due(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	c->err = 0;
-	registry_each(ledger_book(c->ledger), note_lease, c);
+	registry_each_at(ledger_book(c->ledger), &c->flows.tcp, &c->flows.udp,
+			 c->flows.pinholes, note_lease, c);
 	flows_sort(&c->flows);
 	/* Without all leases of those ports a flow that is allowed would be cut. */
 	n = c->err ? c->err : conntrack_cut(c->ct, &c->flows);

@@ -467,14 +467,44 @@ void registry_each_like(const struct registry *r, const struct lease *l,
 		each_of_chain(r, table_first_like(&r->table, l), each, arg);
 }
 
+static void each_pinhole(const struct registry *r,
+			 void (*each)(void *arg, const struct lease *l), void *arg)
+{
+	for (size_t i = 0; r->table.n_pinholes && i < TABLE_PORTS; i++)
+		each_of_chain(r, r->table.pinhole[i], each, arg);
+}
+
 void registry_each(const struct registry *r,
 		   void (*each)(void *arg, const struct lease *l), void *arg)
 {
 	for (size_t port = 1; port < TABLE_PORTS; port++)
 		for (unsigned int p = 0; p < 2; p++)
 			each_of_chain(r, r->table.port[p][port], each, arg);
-	for (size_t i = 0; r->table.n_pinholes && i < TABLE_PORTS; i++)
-		each_of_chain(r, r->table.pinhole[i], each, arg);
+	each_pinhole(r, each, arg);
+}
+
+static void each_of_ports(const struct registry *r, uint8_t protocol,
+			  const struct portset *ports,
+			  void (*each)(void *arg, const struct lease *l), void *arg)
+{
+	for (size_t i = 0; i < sizeof(ports->word) / sizeof(ports->word[0]); i++)
+		for (uint64_t left = ports->word[i]; left; left &= left - 1) {
+			size_t port = i * 64 + (size_t)__builtin_ctzll(left);
+
+			each_of_chain(
+				r, table_port_first(&r->table, protocol, (uint16_t)port),
+				each, arg);
+		}
+}
+
+void registry_each_at(const struct registry *r, const struct portset *tcp,
+		      const struct portset *udp, bool pinholes,
+		      void (*each)(void *arg, const struct lease *l), void *arg)
+{
+	each_of_ports(r, IPPROTO_TCP, tcp, each, arg);
+	each_of_ports(r, IPPROTO_UDP, udp, each, arg);
+	if (pinholes)
+		each_pinhole(r, each, arg);
 }
 
 /* The first lease at a place: both protocols of each port by turns, then the pinholes. */

@@ -181,6 +181,11 @@ void registry_each_like(const struct registry *r, const struct lease *l,
 void registry_each(const struct registry *r,
 		   void (*each)(void *arg, const struct lease *l), void *arg);
 
+/* The same for those of some external ports only, and for all pinholes if they are wanted. */
+void registry_each_at(const struct registry *r, const struct portset *tcp,
+		      const struct portset *udp, bool pinholes,
+		      void (*each)(void *arg, const struct lease *l), void *arg);
+
 /*
  * Calls `each` for leases from a place on (0: the first), in the order of external ports,
  * pinholes last, until it has taken `max` of them or

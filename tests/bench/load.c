@@ -116,6 +116,12 @@ static unsigned int get16(const uint8_t *p)
 	return (unsigned int)(p[0] << 8 | p[1]);
 }
 
+static void slot_next(struct load *l, struct slot *s)
+{
+	s->next = (uint16_t)((s->next + 1U) % l->stride);
+	s->port = (uint16_t)(s->base + s->next);
+}
+
 /* What an answer settles. */
 static void slot_done(struct load *l, struct slot *s, bool good)
 {
@@ -133,10 +139,8 @@ static void slot_done(struct load *l, struct slot *s, bool good)
 	if (l->kind == LOAD_PROBE)
 		return;
 	s->mapped = !s->mapped;
-	if (!s->mapped) {
-		s->next = (uint16_t)((s->next + 1U) % l->stride);
-		s->port = (uint16_t)(s->base + s->next);
-	}
+	if (!s->mapped)
+		slot_next(l, s);
 }
 
 static uint32_t lifetime_of(const struct load *l, const struct slot *s)
@@ -333,6 +337,12 @@ static void soap_read(struct load *l, struct slot *s)
 	if (n > 0 && !soap_whole(s) && s->got < ANSWER_MAX)
 		return;
 	close(s->fd);
+	if (strstr(s->answer,
+		   "<errorCode>718<")) { /* somebody has it: the next port, as clients do */
+		s->busy = false;
+		slot_next(l, s);
+		return;
+	}
 	slot_done(l, s,
 		  strncmp(s->answer, "HTTP/1.", 7) == 0 &&
 			  strncmp(s->answer + 8, " 200", 4) == 0);

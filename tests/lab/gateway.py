@@ -98,12 +98,12 @@ class Gateway:
         return [self.programs.daemon, "--foreground", "--config", self.config, "--state-dir",
                 self.state, "--runtime-dir", self.runtime, *self.programs.args, *self.args, *args]
 
-    def run(self, *args, timeout=10, **kwargs):
+    def run(self, *args, timeout=net.PATIENCE, **kwargs):
         """Runs the daemon to its end: for what has to fail, or --check-config."""
         env = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "NOTIFY_SOCKET")}
         return self.host.run(*self.argv(*args), timeout=timeout, env=env, **kwargs)
 
-    def start(self, ready=True, timeout=10):
+    def start(self, ready=True, timeout=2 * net.PATIENCE):
         path = f"{self.runtime}.notify"
         if os.path.exists(path):
             os.unlink(path)
@@ -130,7 +130,7 @@ class Gateway:
             if time.monotonic() >= deadline or not self.process.running():
                 return False
 
-    def wait_ready(self, timeout=10):
+    def wait_ready(self, timeout=2 * net.PATIENCE):
         if not self.ready(timeout):
             running = self.process.running()
             log = self.process.errors()
@@ -158,7 +158,7 @@ class Gateway:
                      what="the end of all portreeve processes")
         self.ended()
 
-    def stop(self, timeout=5):
+    def stop(self, timeout=net.PATIENCE):
         """An orderly end; nobody may be left over. Table and leases stay in the kernel."""
         if not self.process:
             return None
@@ -194,7 +194,7 @@ class Gateway:
 
     # The command
 
-    def cli(self, *args, timeout=10, **kwargs):
+    def cli(self, *args, timeout=net.PATIENCE, **kwargs):
         return subprocess.run([self.programs.cli, "--runtime-dir", self.runtime, *args],
                               capture_output=True, text=True, timeout=timeout, **kwargs)
 

@@ -34,7 +34,7 @@ class Remotes:
     the tests' notation, each at an address of its own."""
     ADDRESSES = {"A": net.REMOTE1, "B": net.REMOTE2, "C": server(3)}
 
-    def __init__(self, inet, timeout=2.0):
+    def __init__(self, inet, timeout=5.0):
         self.socks = {name: inet.udp(addr=addr, timeout=timeout)
                       for name, addr in self.ADDRESSES.items()}
 
@@ -59,7 +59,7 @@ class Remotes:
         return peer[1]
 
 
-def unsolicited(inet, sock, port, patience=1.0):
+def unsolicited(inet, sock, port, patience=net.PATIENCE):
     """Does a datagram from an address and port never contacted arrive, with its source, and does
     the answer come back from the mapped port? Asked again for so long: an opening may take its
     time. Each question is a flow of its own."""
@@ -71,12 +71,13 @@ def unsolicited(inet, sock, port, patience=1.0):
             return False
 
 
-def behaviour(inet, sock, warm=True):
+def behaviour(inet, sock, warm=True, patience=net.PATIENCE):
     """(mapping, filtering) of one socket of the LAN in RFC 4787's words, as a peer finds them.
-    `warm`: it has spoken to two remotes before filtering is asked, else to one."""
+    `warm`: it has spoken to two remotes before filtering is asked, else to one; and for so long
+    it may take to open."""
     with Remotes(inet) as remotes:
         ports = [remotes.sees(name, sock) for name in ("AB" if warm else "A")]
-        filtering = "EIF" if unsolicited(inet, sock, ports[-1], 0.3) else "APDF"
+        filtering = "EIF" if unsolicited(inet, sock, ports[-1], patience) else "APDF"
         if filtering == "APDF" and comes_from_other_port(remotes.socks["A"], inet, sock, ports[0]):
             filtering = "ADF"
         ports += [remotes.sees(name, sock) for name in "BC"]
@@ -194,7 +195,7 @@ def _nncs_ask(sock, kind, addr, port, timeout):
     return None
 
 
-def nncs_grade(sock, patience=0.3, first_patience=2):
+def nncs_grade(sock, patience=5, first_patience=5):
     """What a Switch shows: A: endpoint-independent mapping, and filtering at most by address; B:
     by address and port; C: mapping differs, by a step; D: without one; F: no UDP; and the
     filtering. That is asked when one address and port has been contacted; mapping where none of
@@ -204,8 +205,8 @@ def nncs_grade(sock, patience=0.3, first_patience=2):
         return "F", None
     other_address = _nncs_ask(sock, 2, net.REMOTE1, NNCS_PORTS[0], patience)
     other_port = _nncs_ask(sock, 3, net.REMOTE1, NNCS_PORTS[0], patience)
-    ports = [first, _nncs_ask(sock, 4, net.REMOTE1, NNCS_PORTS[0], 2),
-             _nncs_ask(sock, 5, net.REMOTE2, NNCS_PORTS[0], 2)]
+    ports = [first, _nncs_ask(sock, 4, net.REMOTE1, NNCS_PORTS[0], 5),
+             _nncs_ask(sock, 5, net.REMOTE2, NNCS_PORTS[0], 5)]
     if None in ports:
         return "F", None
     filtering = "EIF" if other_address else "ADF" if other_port else "APDF"

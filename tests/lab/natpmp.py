@@ -29,10 +29,26 @@ def lost_mappings(old, new, elapsed):
     return new + 2 < old + elapsed * 7 / 8
 
 
+def served(host, gateway=None, packet=b"\0\0", source="0.0.0.0", timeout=net.PATIENCE):
+    """Waits for an answer. Each question has a socket of its own: a late answer is none to a later
+    question."""
+    patience = 0.1
+
+    def ask():
+        nonlocal patience
+        patience = min(2 * patience, 2)
+        try:
+            with Client(host, gateway, patience, source) as c:
+                return c.ask(packet)
+        except OSError:
+            return None
+    return net.wait_for(ask, timeout, f"an answer to {host.name}", 0.02)
+
+
 class Client:
     """A connected socket, as libnatpmp and Bitcoin Core have: replies from elsewhere are lost."""
 
-    def __init__(self, host, gateway=None, timeout=1.0, source="0.0.0.0", sport=0):
+    def __init__(self, host, gateway=None, timeout=5.0, source="0.0.0.0", sport=0):
         self.host = host
         self.sock = host.udp(sport, source, timeout)
         self.sock.connect((gateway or (net.GUEST_LAN if host.addr == net.GUEST else net.LAN), PORT))

@@ -26,6 +26,8 @@ import time
 PREFIX = "portreeve-lab-"
 NETNS = "/run/netns"
 CLONE_NEWNET = 0x40000000
+# Seconds that a busy machine may take for what comes, but in no time that anybody promised.
+PATIENCE = 15.0
 SO_TIMESTAMPNS = 35
 WAN = "11.0.0.1"
 REMOTE1 = "11.0.0.2"
@@ -79,7 +81,7 @@ class LabError(Exception):
     """Something of the lab itself failed; the text says what."""
 
 
-def wait_for(condition, timeout=5.0, what="the condition", pause=0.01):
+def wait_for(condition, timeout=PATIENCE, what="the condition", pause=0.01):
     """Calls condition until its answer is true and returns that answer."""
     deadline = time.monotonic() + timeout
     while True:
@@ -97,6 +99,26 @@ def sh(argv, stdin=None, timeout=20):
     if done.returncode:
         raise LabError(f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}\n{stdin or ''}")
     return done.stdout
+
+
+def when(notes):
+    """When the kernel saw a packet, by time.monotonic(), of what recvmsg() tells beside it."""
+    for _, kind, data in notes:
+        if kind == SO_TIMESTAMPNS:
+            seconds, ns = struct.unpack("qq", data)
+            return seconds + ns / 1e9 - time.time() + time.monotonic()
+    raise LabError("a packet without a time")
+
+
+def stamp(sock):
+    """From now on stamped() tells when the kernel received a datagram."""
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+
+def stamped(sock):
+    """The next datagram: when the kernel received it, and its bytes."""
+    data, notes, _, _ = sock.recvmsg(2048, 64)
+    return when(notes), data
 
 
 def family_of(addr):
@@ -267,25 +289,25 @@ class Host:
 
     # Sockets
 
-    def socket(self, family=socket.AF_INET, kind=socket.SOCK_DGRAM, proto=0, timeout=2.0):
+    def socket(self, family=socket.AF_INET, kind=socket.SOCK_DGRAM, proto=0, timeout=5.0):
         with self.inside():
             s = socket.socket(family, kind, proto)
         s.settimeout(timeout)
         return s
 
-    def udp(self, port=0, addr="0.0.0.0", timeout=2.0):
+    def udp(self, port=0, addr="0.0.0.0", timeout=5.0):
         s = self.socket(family_of(addr), timeout=timeout)
         s.bind((addr, port))
         return s
 
-    def listen(self, port=0, addr="0.0.0.0", timeout=2.0):
+    def listen(self, port=0, addr="0.0.0.0", timeout=5.0):
         s = self.socket(family_of(addr), socket.SOCK_STREAM, timeout=timeout)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind((addr, port))
         s.listen(64)
         return s
 
-    def connect(self, addr, port, sport=0, timeout=2.0):
+    def connect(self, addr, port, sport=0, timeout=5.0):
         s = self.socket(family_of(addr), socket.SOCK_STREAM, timeout=timeout)
         try:
             if sport:
@@ -327,7 +349,7 @@ class Capture:
     def __init__(self, host, iface):
         self.sock = host.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
         self.sock.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
-        self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        stamp(self.sock)
         self.sock.bind((iface, 3))
         self.sock.setblocking(False)
         self.packets = []
@@ -347,17 +369,8 @@ class Capture:
                 return self.packets
             p = self._parse(data, proto, kind == 4)  # PACKET_OUTGOING
             if p:
-                p.time = self._when(notes)
+                p.time = when(notes)
                 self.packets.append(p)
-
-    @staticmethod
-    def _when(notes):
-        """When the kernel saw it, by time.monotonic()."""
-        for _, kind, data in notes:
-            if kind == SO_TIMESTAMPNS:
-                seconds, ns = struct.unpack("qq", data)
-                return seconds + ns / 1e9 - time.time() + time.monotonic()
-        raise LabError("a packet without a time")
 
     def udp(self, port):
         return [p for p in self.read() if p.proto == "udp" and port in (p.sport, p.dport)]
@@ -561,7 +574,7 @@ def silent(sock, seconds=0.4):
     return False
 
 
-def fresh_udp(inet, addr="0.0.0.0", timeout=2.0):
+def fresh_udp(inet, addr="0.0.0.0", timeout=5.0):
     """A socket of the internet host whose port no recent flow has used."""
     while True:
         try:
@@ -571,7 +584,7 @@ def fresh_udp(inet, addr="0.0.0.0", timeout=2.0):
                 raise
 
 
-def arrives(inet, sock, port, addr=WAN, timeout=1.0, source=None):
+def arrives(inet, sock, port, addr=WAN, timeout=5.0, source=None):
     """Does a datagram that the internet host sends to the gateway's port reach the socket on
     the LAN? The address it came from there, or None. It has to have kept its source, and the
     answer has to come back from where it went."""
@@ -580,7 +593,7 @@ def arrives(inet, sock, port, addr=WAN, timeout=1.0, source=None):
         return comes_through(s, sock, port, addr, timeout, source)
 
 
-def comes_through(s, sock, port, addr=WAN, timeout=1.0, source=None):
+def comes_through(s, sock, port, addr=WAN, timeout=5.0, source=None):
     """The same for a socket that the internet host has already."""
     token = os.urandom(8)
     s.sendto(token, (addr, port))
@@ -596,6 +609,7 @@ def comes_through(s, sock, port, addr=WAN, timeout=1.0, source=None):
         if peer[:2] != (source or REMOTE1, s.getsockname()[1]):
             raise LabError(f"it arrived from {peer}, sent from {s.getsockname()}")
         sock.sendto(b"back " + token, peer)
+        s.settimeout(5)
         back, via = s.recvfrom(2048)
         if back != b"back " + token or via[:2] != (addr, port):
             raise LabError(f"the answer came back from {via}: {back!r}")
@@ -704,10 +718,13 @@ class Flow(threading.Thread):
 
     def finish(self):
         """How many datagrams were sent each way, and how many of them got lost."""
+        def whole():
+            self._drain()
+            return len(self.inward) == len(self.outward) == self.sent
         self.done.set()
         self.join(5)
-        time.sleep(0.05)
-        self._drain()
+        with contextlib.suppress(LabError):
+            wait_for(whole, 2)
         self.remote.close()
         self.lan.settimeout(2)
         return self.sent, 2 * self.sent - len(self.inward) - len(self.outward)

@@ -106,7 +106,7 @@ def parse_map(data):
 class Client(natpmp.Client):
     """The nonce is kept as a client keeps it: one for all its requests."""
 
-    def __init__(self, host, gateway=None, timeout=1.0, source=None, sport=0):
+    def __init__(self, host, gateway=None, timeout=5.0, source=None, sport=0):
         if source and ":" in source:
             gateway = gateway or net.LAN6
         super().__init__(host, gateway, timeout, source or "0.0.0.0", sport)

@@ -238,10 +238,10 @@ def test_no_wan_address_yet():
             assert igd.call("GetExternalIPAddress") == {"NewExternalIPAddress": ""}
             assert igd.call("GetStatusInfo")["NewConnectionStatus"] != "Connected"
             lab.wan_up()
-            net.wait_for(lambda: c.address().result == 0, 3, "the external address")
+            net.wait_for(lambda: c.address().result == 0, what="the external address")
             assert c.get(natpmp.UDP, ANY_PORT) == ANY_PORT
             net.wait_for(lambda: igd.call("GetStatusInfo")["NewConnectionStatus"] == "Connected",
-                         3, "Connected")
+                         what="Connected")
             assert igd.call("GetExternalIPAddress") == {"NewExternalIPAddress": net.WAN}
         with lab.console.udp(ANY_PORT) as s:
             assert net.arrives(lab.inet, s, ANY_PORT)
@@ -256,7 +256,7 @@ def test_no_wan_interface_yet():
                       f"address replace {net.WAN}/24 dev wan0\n"
                       f"route replace default via {net.REMOTE1} dev wan0\n")
             with natpmp.Client(lab.console) as c, lab.console.udp(ANY_PORT) as s:
-                net.wait_for(lambda: c.address().result == 0, 3, "the external address")
+                net.wait_for(lambda: c.address().result == 0, what="the external address")
                 assert c.get(natpmp.UDP, ANY_PORT) == ANY_PORT
                 assert net.arrives(lab.inet, s, ANY_PORT)
 
@@ -266,14 +266,13 @@ def test_no_lan_address_yet():
     with net.Net(lan_address=False) as lab, gateway.Gateway(lab) as gw:
         net.wait_for(lambda: says(gw, "br-lan"), what="a line that names br-lan")
         lab.lan_up()
-        with natpmp.Client(lab.console, timeout=0.2) as c:
-            net.wait_for(lambda: c.ask(b"\0\0"), 5, "an answer on br-lan")
+        natpmp.served(lab.console)
+        with natpmp.Client(lab.console) as c:
             assert c.get(natpmp.UDP, ANY_PORT) == ANY_PORT
-        net.wait_for(lambda: upnp.search(lab.console, upnp.IGD1, window=0.3, enough=1), 5,
-                     "an answer to a search")
+        net.wait_for(lambda: upnp.search(lab.console, upnp.IGD1, window=0.3, enough=1),
+                     what="an answer to a search")
         upnp.Igd(lab.console).add("UDP", ANY_PORT)
-        with natpmp.Client(lab.guest, timeout=0.2) as c:
-            net.wait_for(lambda: c.ask(b"\0\0"), 5, "an answer on br-guest")
+        natpmp.served(lab.guest)
 
 
 def test_no_lan_interface_yet():
@@ -284,8 +283,7 @@ def test_no_lan_interface_yet():
             with natpmp.Client(lab.console) as c:
                 assert c.get(natpmp.UDP, ANY_PORT) == ANY_PORT
             lab.gw.ip("link set later0 name br-guest\nlink set br-guest up\n")
-            with natpmp.Client(lab.guest, timeout=0.2) as c:
-                net.wait_for(lambda: c.ask(b"\0\0"), 5, "an answer on br-guest")
+            natpmp.served(lab.guest)
 
 
 def test_it_runs_with_no_file_at_all():

@@ -54,7 +54,7 @@ def opened(lab, host, port):
     seen = {net.source_seen(sock, lab.inet, remote)[1] for remote in (net.REMOTE1, net.REMOTE2)}
     outside = seen.pop()
     assert not seen
-    net.wait_for(lambda: net.arrives(lab.inet, sock, outside, timeout=0.05), 2, "the opening")
+    net.wait_for(lambda: net.arrives(lab.inet, sock, outside, timeout=0.05), what="the opening")
     return sock, outside
 
 
@@ -205,7 +205,7 @@ def free_again(lab, port):
             if c.get(pcp.UDP, port + 8, port) == port:
                 return True
             return c.delete(pcp.UDP, port + 8) and False
-    net.wait_for(got, 3, "the port", 0.1)
+    net.wait_for(got, what="the port", pause=0.1)
 
 
 DNATS = {

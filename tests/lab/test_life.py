@@ -170,13 +170,12 @@ def test_a_killed_core_finds_its_leases_again(lab, gw, console, port):
         flow.start()
         old = gw.process_id("core")
         gateway.kill(old)
-        console.sock.settimeout(0.2)
-        net.wait_for(lambda: console.ask(b"\0\0"), 3, "an answer after the core's death")
+        natpmp.served(lab.console)
 
         def listed():
             done = gw.cli("list", "--json")
             return done.returncode == 0 and gw.process_id("core") != old and gw.lease("udp", p)
-        lease = net.wait_for(listed, 3, "the lease after the core's death", 0.05)
+        lease = net.wait_for(listed, what="the lease after the core's death", pause=0.05)
         assert 590 <= lease["remaining_s"] <= 600
         sent, lost = flow.finish()
         assert lost == 0, f"{lost} of {2 * sent} packets lost"
@@ -220,11 +219,10 @@ def test_a_worker_that_keeps_dying_is_started_again_and_again(lab, gw, console):
     for _ in range(2):
         old = gw.process_id("pcp", "br-guest")
         gateway.kill(old)
-        net.wait_for(lambda: any(x["pid"] != old for x in gw.processes("pcp", "br-guest")), 4,
-                     "the guests' worker")
+        net.wait_for(lambda: any(x["pid"] != old for x in gw.processes("pcp", "br-guest")),
+                     what="the guests' worker")
     assert console.address().result == 0
-    with natpmp.Client(lab.guest, timeout=0.2) as c:
-        net.wait_for(lambda: c.ask(b"\0\0"), 5, "the guests' worker")
+    natpmp.served(lab.guest)
 
 
 def test_a_lease_that_ended_is_not_there_after_a_restart(lab, gw, port):

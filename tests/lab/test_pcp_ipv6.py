@@ -34,9 +34,9 @@ def same(addr):
     return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, addr))
 
 
-def comes(lab, sock, port, addr=net.CONSOLE6, source=net.REMOTE6, sport=0):
+def comes(lab, sock, port, addr=net.CONSOLE6, source=net.REMOTE6, sport=0, timeout=5.0):
     with (lab.inet.udp(sport, source) if sport else net.fresh_udp(lab.inet, source)) as s:
-        return bool(net.comes_through(s, sock, port, addr, 0.25, source))
+        return bool(net.comes_through(s, sock, port, addr, timeout, source))
 
 
 def link_local(host, iface="eth0"):
@@ -54,7 +54,7 @@ class LinkLocal(pcp.Client):
     def __init__(self, host, router, iface):
         addr, index = link_local(host)
         self.host, self.addr, self.nonce = host, addr, bytes(range(12))
-        self.sock = host.socket(socket.AF_INET6, timeout=1)
+        self.sock = host.socket(socket.AF_INET6)
         self.sock.bind((addr, 0, 0, index))
         self.sock.connect((link_local(router, iface)[0], natpmp.PORT, 0, index))
 
@@ -63,7 +63,7 @@ def test_a_pinhole_lets_in_what_was_filtered(lab, gw, client, port):
     """C27: the external address and port are the host's own; N21"""
     p = port()
     with lab.console.udp(p, net.CONSOLE6) as s:
-        assert not comes(lab, s, p)
+        assert not comes(lab, s, p, timeout=0.25)
         data = client.ask(client.request(UDP, p, 0, 3600, address="::"))
         reply = pcp.parse_map(data)
         assert data[:4] == b"\2\x81\0\0" and len(data) == 60
@@ -75,11 +75,11 @@ def test_a_pinhole_lets_in_what_was_filtered(lab, gw, client, port):
     assert lease["claims"] == ["pcp"] and 3590 <= lease["remaining_s"] <= 3600
     assert lease["internal_port"] == p
     with lab.console.udp(p + 1, net.CONSOLE6) as s:
-        assert not comes(lab, s, p + 1)
+        assert not comes(lab, s, p + 1, timeout=0.25)
     assert client.delete(UDP, p).result == pcp.SUCCESS
     assert gw.list() == []
     with lab.console.udp(p, net.CONSOLE6) as s:
-        assert not comes(lab, s, p)
+        assert not comes(lab, s, p, timeout=0.25)
 
 
 def test_a_pinhole_of_tcp(lab, gw, client, port):
@@ -96,7 +96,7 @@ def test_a_pinhole_of_tcp(lab, gw, client, port):
             a.sendall(b"out")
             assert c.recv(8) == b"out"
     with lab.console.udp(p, net.CONSOLE6) as s:  # and no UDP
-        assert not comes(lab, s, p)
+        assert not comes(lab, s, p, timeout=0.25)
 
 
 def test_one_pinhole_for_each_address(lab, gw, client, port):
@@ -137,7 +137,7 @@ def test_a_pinhole_is_renewed_and_runs_out(lab, gw, client, port):
     assert client.map(UDP, q, q, 1).lifetime == 1
     net.wait_for(lambda: not pinhole(gw, "udp", q), 2.5, "the end of a pinhole of 1 s")
     with lab.console.udp(q, net.CONSOLE6) as s:
-        assert not comes(lab, s, q)
+        assert not comes(lab, s, q, timeout=0.25)
 
 
 def test_a_pinhole_has_its_nonce(gw, client, port):
@@ -157,8 +157,8 @@ def test_a_pinhole_with_a_filter(lab, gw, client, port):
     reply = client.map(UDP, p, p, options=options)
     assert reply.result == pcp.SUCCESS and reply.raw[60:] == options
     with lab.console.udp(p, net.CONSOLE6) as s:
-        assert not comes(lab, s, p)
-        assert not comes(lab, s, p, source=net.REMOTE6_2, sport=a)
+        assert not comes(lab, s, p, timeout=0.25)
+        assert not comes(lab, s, p, source=net.REMOTE6_2, sport=a, timeout=0.25)
         assert comes(lab, s, p, sport=a)
         assert client.result(UDP, p, p, options=pcp.filter_of("2a01:11::", 0, 64)) == \
             pcp.SUCCESS
@@ -266,7 +266,7 @@ def test_pinholes_outlive_a_crash(lab, gw, client, port):
     assert client.map(UDP, p, p, nonce=b"a stranger's").result == pcp.NOT_AUTHORIZED
     assert client.delete(UDP, p).result == pcp.SUCCESS
     with lab.console.udp(q, net.CONSOLE6) as s:
-        assert not comes(lab, s, q)
+        assert not comes(lab, s, q, timeout=0.25)
         assert comes(lab, s, q, sport=a)
 
 
@@ -276,8 +276,8 @@ def test_ipv4_leases_open_nothing_over_ipv6(lab, gw, port):
     with pcp.Client(lab.console) as v4:
         assert v4.get(UDP, p) == p
     with lab.console.udp(p, "::") as s:
-        assert not comes(lab, s, p)
-        assert not comes(lab, s, p, net.CONSOLE6_2)
+        assert not comes(lab, s, p, timeout=0.25)
+        assert not comes(lab, s, p, net.CONSOLE6_2, timeout=0.25)
 
 
 def test_without_an_ipv4_address_of_the_wan(lab, gw, client, port):
@@ -286,15 +286,15 @@ def test_without_an_ipv4_address_of_the_wan(lab, gw, client, port):
     lab.gw.ip(f"address del {net.WAN}/24 dev wan0\n")
     try:
         with pcp.Client(lab.pc) as v4:
-            net.wait_for(lambda: v4.result(UDP, p, p) == pcp.NETWORK_FAILURE, 3,
-                         "NETWORK_FAILURE", 0.05)
+            net.wait_for(lambda: v4.result(UDP, p, p) == pcp.NETWORK_FAILURE,
+                         what="NETWORK_FAILURE", pause=0.05)
         assert client.map(UDP, p, p).result == pcp.SUCCESS
         with lab.console.udp(p, net.CONSOLE6) as s:
             assert comes(lab, s, p)
     finally:
         lab.wan_up()
         with natpmp.Client(lab.pc) as c:
-            net.wait_for(lambda: c.address().result == 0, 3, "the WAN's address", 0.05)
+            net.wait_for(lambda: c.address().result == 0, what="the WAN's address", pause=0.05)
 
 
 def test_the_list_shows_pinholes(gw, client, port):
@@ -315,11 +315,9 @@ def test_an_address_that_comes_later_is_served(port):
         with pcp.Client(lab.pc) as v4:
             assert v4.get(UDP, p) == p
             lab.ipv6_up()
-            with pcp.Client(lab.console, source=net.CONSOLE6, timeout=0.2) as c:
-                announce = pcp.header(pcp.ANNOUNCE, 0, net.CONSOLE6)
-                net.wait_for(lambda: c.ask(announce), 5, "an answer over IPv6", 0.1)
-                request = c.request(UDP, p, p)
-                reply = net.wait_for(lambda: c.ask(request), 5, "the mapping")
-                assert pcp.parse_map(reply).result == pcp.SUCCESS
+            announce = pcp.header(pcp.ANNOUNCE, 0, net.CONSOLE6)
+            natpmp.served(lab.console, net.LAN6, announce, net.CONSOLE6)
+            with pcp.Client(lab.console, source=net.CONSOLE6) as c:
+                assert c.map(UDP, p, p).result == pcp.SUCCESS
             assert v4.map(UDP, p, p, 600).lifetime == 600
         assert len(gw.list()) == 2

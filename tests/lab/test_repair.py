@@ -301,7 +301,8 @@ def test_no_fight_with_a_program_that_deletes_for_ever(lab, gw, leases):
                 f"nft delete table {TABLE} 2>/dev/null; done\n")
     began, used = time.monotonic(), cpu(core)
     enemy = lab.gw.start("sh", script)
-    time.sleep(8)
+    net.wait_for(lambda: "again and again" in gw.log()[mark:], 30, "the log's word", 0.1)
+    time.sleep(4)  # twice the time between two of ours, from now on
     enemy.kill()
     enemy.wait()
     share = (cpu(core) - used) / (time.monotonic() - began)

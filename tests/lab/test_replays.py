@@ -40,7 +40,7 @@ class Talker:
 
     def __init__(self, lab, to=net.LAN, bind=None):
         family = socket.AF_INET6 if ":" in to else socket.AF_INET
-        self.sock = lab.console.socket(family, timeout=1.0)
+        self.sock = lab.console.socket(family)
         if bind:
             self.sock.bind((bind, 0))
         scope = 0
@@ -311,7 +311,7 @@ def test_go_nat_pmp(lab, gw, port):
 def test_libnatpmp(lab, gw, port):
     """P8, S2: readnatpmpresponse() has 16 bytes and takes the gateway's address only"""
     p = port()
-    with lab.console.udp(timeout=1.0) as s:
+    with lab.console.udp() as s:
         for packet in (b"\0\0", struct.pack("!BBHHHI", 0, 2, 0, p, 0, 3600),
                        struct.pack("!BBHHHI", 0, 2, 0, p, 0, 0)):
             s.sendto(packet, (net.LAN, 5351))
@@ -420,11 +420,11 @@ def test_a_restart_is_announced_with_doubling_gaps(lab, gw):
     gw.stop()
     with Listener(lab.console, "224.0.0.1") as v4, Listener(lab.console, "ff02::1") as v6:
         gw.start()
-        net.wait_for(lambda: len(v4.of(0)) >= 5, 15, "five announcements", 0.005)
-        net.wait_for(lambda: len(v4.of(2)) >= 5, 5, "PCP's, too", 0.005)
+        net.wait_for(lambda: len(v4.of(0)) >= 5, what="five announcements")
+        net.wait_for(lambda: len(v4.of(2)) >= 5, what="PCP's, too")
         link_local = router_link_local(lab)
-        net.wait_for(lambda: len([h for h in v6.read() if h[2][0].startswith("fe80")]) >= 5, 5,
-                     "those over IPv6", 0.005)
+        net.wait_for(lambda: len([h for h in v6.read() if h[2][0].startswith("fe80")]) >= 5,
+                     what="those over IPv6")
     for version in (0, 2):
         heard = [h for h in v4.heard if h[1][0] == version]
         assert {h[2] for h in heard} == {(net.LAN, 5351)}
@@ -469,18 +469,16 @@ def test_a_new_wan_address_is_told_to_everybody(lab, gw, port):
               + filter_option(net.REMOTE1, 128))
         other.ask(mdns_pcp(net.CONSOLE, nonce, 6, q))
         # The new epoch is to differ by more than its tolerance.
-        before = net.wait_for(lambda: epoch_if(t, 4), 6, "an epoch of 4 s", 0.1)
+        before = net.wait_for(lambda: epoch_if(t, 4), what="an epoch of 4 s", pause=0.1)
+        net.stamp(t.sock)
         asked = time.monotonic()
         move_wan(lab, net.WAN, new)
         try:
             told = []
-            other.sock.settimeout(5)
             first = other.sock.recv(2048)
             other.ask(mdns_pcp(net.CONSOLE, nonce, 6, q))  # it renews: no more is to come
-            t.sock.settimeout(3)
             while len(told) < 3:
-                data = t.sock.recv(2048)
-                told.append((time.monotonic(), data))
+                told.append(net.stamped(t.sock))
             assert struct.unpack_from("!HH", first, 40) == (q, q) and first[56:60] == bytes(
                 (11, 0, 0, 9))
             for _, data in told:
@@ -495,13 +493,13 @@ def test_a_new_wan_address_is_told_to_everybody(lab, gw, port):
             epoch, = struct.unpack_from("!I", t.ask(b"\0\0"), 4)
             assert epoch <= 5
             assert not epoch_holds(before, epoch, time.monotonic() - asked)
-            net.wait_for(lambda: [h for h in group.of(0) if h[1][8:] == bytes((11, 0, 0, 9))], 5,
-                         "the announcement")
+            net.wait_for(lambda: [h for h in group.of(0) if h[1][8:] == bytes((11, 0, 0, 9))],
+                         what="the announcement")
         finally:
             move_wan(lab, new, net.WAN)
             with Talker(lab) as again:
-                net.wait_for(lambda: again.ask(b"\0\0")[8:] == socket.inet_aton(net.WAN), 5,
-                             "the former address")
+                net.wait_for(lambda: again.ask(b"\0\0")[8:] == socket.inet_aton(net.WAN),
+                             what="the former address")
 
 
 # ---- Modes: the daemon of the file is at rest meanwhile ----

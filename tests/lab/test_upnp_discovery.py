@@ -24,13 +24,12 @@ LAYER3 = SERVICE + "Layer3Forwarding:1"
 
 @pytest.mark.parametrize("target,location", [(IGD1, ROOT1), (IGD2, ROOT2), (IP2, ROOT2)])
 @pytest.mark.parametrize("to", [upnp.GROUP, net.LAN], ids=["multicast", "unicast"])
-def test_each_search_gets_its_description_once_and_quickly(lab, gw, target, location, to):
-    """U1, U5, U6, U7, U12, L25"""
-    found = upnp.search(lab.console, target, to=to)
+def test_each_search_gets_its_description_once(lab, gw, target, location, to):
+    """U1, U6, U7, U12, L25"""
+    found = upnp.search(lab.console, target, to=to, least=1)
     assert len(found) == 1, found
     headers = found[0].headers
     assert found[0].peer == (net.LAN, 1900)
-    assert found[0].seconds < 0.25
     assert headers["st"] == target and headers["usn"].endswith("::" + target)
     assert headers["location"] == location
     assert headers["ext"] == ""
@@ -54,14 +53,13 @@ def test_other_searches_are_answered_with_what_was_asked(lab, gw, target):
 @pytest.mark.parametrize("to", [upnp.GROUP, net.LAN], ids=["multicast", "unicast"])
 def test_a_search_for_all_finds_every_device_and_service(lab, gw, to):
     """U6: Tailscale asks so, and looks for InternetGatewayDevice in the answers"""
+    wanted = {(target, location) for location, version in ((ROOT1, 1), (ROOT2, 2)) for target in (
+        "upnp:rootdevice", f"{DEVICE}InternetGatewayDevice:{version}",
+        f"{DEVICE}WANDevice:{version}", f"{DEVICE}WANConnectionDevice:{version}",
+        f"{SERVICE}WANIPConnection:{version}", COMMON)}
     found = {(f.headers["st"], f.headers["location"])
-             for f in upnp.search(lab.console, "ssdp:all", to=to, window=1)}
-    for location, version in ((ROOT1, 1), (ROOT2, 2)):
-        assert ("upnp:rootdevice", location) in found
-        for name in ("InternetGatewayDevice", "WANDevice", "WANConnectionDevice"):
-            assert (f"{DEVICE}{name}:{version}", location) in found
-        assert (f"{SERVICE}WANIPConnection:{version}", location) in found
-        assert (COMMON, location) in found
+             for f in upnp.search(lab.console, "ssdp:all", to=to, least=2 * len(wanted))}
+    assert wanted <= found
 
 
 @pytest.mark.parametrize("target", [
@@ -84,7 +82,7 @@ def test_odd_searches(lab, gw):
             s.sendto(junk, (net.LAN, 1900))
             assert net.silent(s, 0.1)
     odd = upnp.search_text(IGD1).replace(b"HOST", b"hOsT").replace(b"ST: ", b"st:") + b"\r\n"
-    with lab.console.udp(timeout=1) as s:
+    with lab.console.udp() as s:
         s.sendto(odd, (net.LAN, 1900))
         assert b"rootDesc.xml" in s.recv(2048)
 
@@ -97,14 +95,17 @@ def test_gssdp_discover_finds_both(lab, gw):
     assert ROOT2 in seen(IGD2)
 
 
+@pytest.mark.alone
 def test_answers_come_within_100_ms(lab, gw):
     """U5: Tailscale's whole window is 250 ms. Also when both LANs search at once"""
     seconds = []
-    for target in [IGD1, IGD2, IP1, IP2, COMMON, "upnp:rootdevice"] * 2:
-        for host in (lab.console, lab.guest):
-            found = upnp.search(host, target, window=0.5)
-            assert len(found) == (2 if target in (COMMON, "upnp:rootdevice") else 1), found
-            seconds += [f.seconds for f in found]
+    for to in (upnp.GROUP, None):
+        for target in (IGD1, IGD2, IP1, IP2, COMMON, "upnp:rootdevice"):
+            for host, router in ((lab.console, net.LAN), (lab.guest, net.GUEST_LAN)):
+                n = 2 if target in (COMMON, "upnp:rootdevice") else 1
+                found = upnp.search(host, target, to=to or router, enough=n)
+                assert len(found) == n, found
+                seconds += [f.seconds for f in found]
             time.sleep(0.1)  # 20 a second is all that one host may ask
     print(sorted(seconds))
     assert statistics.median(seconds) < 0.02 and max(seconds) < 0.1
@@ -119,7 +120,7 @@ def names_nobody(server):
 def test_the_server_is_ours_and_tells_nothing_of_the_kernel(lab, gw):
     """U7"""
     for target in ("ssdp:all", IGD1):
-        for found in upnp.search(lab.console, target):
+        for found in upnp.search(lab.console, target, least=1):
             names_nobody(found.headers["server"])
             assert "x-user-agent" not in found.headers
     for path in ("/rootDesc.xml", "/nothing"):
@@ -132,8 +133,7 @@ def test_a_host_that_asks_without_end_is_answered_20_times_a_second(lab, gw):
         s.setblocking(False)
         for _ in range(400):
             s.sendto(upnp.search_text(IGD1), (net.LAN, 1900))
-        found = upnp.search(lab.console2, IGD1, enough=1)
-        assert found and found[0].seconds < 0.25
+        assert upnp.search(lab.console2, IGD1, enough=1)
         answers = 0
         deadline = time.monotonic() + 1
         while time.monotonic() < deadline:
@@ -160,7 +160,7 @@ def test_searches_of_hosts_that_are_not_there_leave_no_trace(lab, gw):
     net.wait_for(lambda: upnp.search(lab.console2, IGD1, enough=1, window=0.3), 2,
                  "an answer after the flood")
     for _ in range(5):
-        assert upnp.search(lab.console2, IGD1, enough=1)[0].seconds < 0.25
+        assert upnp.search(lab.console2, IGD1, enough=1)
     assert gw.process_id("igd", "br-lan") == worker
     if not gateway.sanitized():  # too slow then
         assert "jobs" not in gw.log()  # libupnp says so, without end, of what it throws away
@@ -186,7 +186,7 @@ def announced(lab, cap, port=49152, addr=net.LAN):
         seen = notifies(cap)
         alive = [n for n in seen if n[0] == "ssdp:alive"]
         return len(alive) >= 2 * len({n[1] for n in alive}) >= 40 and seen
-    seen = net.wait_for(whole, 10, "two sets of ssdp:alive")
+    seen = net.wait_for(whole, what="two sets of ssdp:alive")
     kinds = [n[0] for n in seen]
     first = kinds.index("ssdp:alive")
     assert set(kinds[:first]) == {"ssdp:byebye"} and set(kinds[first:]) == {"ssdp:alive"}, kinds
@@ -249,7 +249,7 @@ def finds(host, location):
     """Does a search find that description, and no other?"""
     def asks():
         return {f.headers["location"] for f in upnp.search(host, IGD1, window=0.3)} == {location}
-    net.wait_for(asks, 5, f"an answer with {location}", 0.2)
+    net.wait_for(asks, what=f"an answer with {location}", pause=0.2)
 
 
 def test_another_address_of_the_lan_is_announced(lab, gw):
@@ -281,8 +281,8 @@ def test_a_bridge_that_goes_down_and_up_is_announced_again(lab, gw):
     worker = gw.process_id("igd", "br-guest")
     with lab.console.capture() as cap:
         lab.gw.ip("link set br-lan down\n")
-        net.wait_for(lambda: not gw.processes("igd", "br-lan"), 5, "the worker's end")
-        assert len(upnp.search(lab.guest, IGD1, window=0.3)) == 1
+        net.wait_for(lambda: not gw.processes("igd", "br-lan"), what="the worker's end")
+        assert len(upnp.search(lab.guest, IGD1, least=1)) == 1
         lab.gw.ip("link set br-lan up\n")
         finds(lab.console, ROOT1)
         kinds = [n[0] for n in notifies(cap)]
@@ -306,7 +306,7 @@ def test_lans_that_appear_later_are_served(lab):
         finds(own.console, ROOT1)
         finds(own.guest, f"http://{net.GUEST_LAN}:49153/rootDesc.xml")
         own.gw.ip("link del br-guest\n")
-        net.wait_for(lambda: not gw.processes("igd", "br-guest"), 5, "the worker's end")
+        net.wait_for(lambda: not gw.processes("igd", "br-guest"), what="the worker's end")
         with own.guest.capture() as guests:
             own.gw.ip(f"""link add br-guest type bridge forward_delay 0 mcast_snooping 0
                 link set port3 master br-guest
@@ -324,7 +324,7 @@ def test_lans_that_appear_later_are_served(lab):
 def test_two_lans_do_not_hear_of_each_other(lab, gw):
     """The guests' gateway is another one, with addresses of their own"""
     with lab.console.capture() as cap:
-        found = upnp.search(lab.guest, IGD1)
+        found = upnp.search(lab.guest, IGD1, least=1)
         assert [f.headers["location"] for f in found] == \
             [f"http://{net.GUEST_LAN}:49153/rootDesc.xml"]
         guests = upnp.Igd(lab.guest)
@@ -365,14 +365,14 @@ def test_discovery_over_ipv6_where_libupnp_can(lab):
             root = f"http://[{net.LAN6}]:49152/rootDesc"
             for target, location in ((IGD1, f"{root}.xml"), (IGD2, f"{root}2.xml")):
                 for to in ("ff02::c", net.LAN6):
-                    found = upnp.search6(own.console, target, index, to)
+                    found = upnp.search6(own.console, target, index, to, least=1)
                     assert len(found) == 1, (to, found)
                     assert found[0].headers["location"] == location
-                    assert found[0].headers["st"] == target and found[0].seconds < 0.25
+                    assert found[0].headers["st"] == target
                     assert found[0].peer[1] == 1900
                     names_nobody(found[0].headers["server"])
             assert upnp.search6(own.console, DEVICE + "InternetGatewayDevice:3", index) == []
-            assert len(upnp.search(own.console, IGD1)) == 1  # IPv4 as ever
+            assert len(upnp.search(own.console, IGD1, least=1)) == 1  # IPv4 as ever
             assert upnp.get(own.console, f"http://{net.LAN}:49152/rootDesc.xml").status == 200
             six = [n for n in notifies(cap) if "[FF02::C]" in n[2]["host"]]
             kinds = [n[0] for n in six]

@@ -51,45 +51,41 @@ def search_text(target, mx="1", man='"ssdp:discover"', host=f"{GROUP}:{PORT}"):
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def search6(host, target, index, to="ff02::c", window=0.6):
-    """The same over IPv6; index is the number of the host's interface."""
+def answers(s, began, window, least, longest):
+    """All within the window, or longer until there are `least`."""
     found = []
+    while True:
+        left = began + (window if len(found) >= least else longest) - time.monotonic()
+        if left <= 0:
+            return found
+        s.settimeout(left)
+        try:
+            data, peer = s.recvfrom(8192)
+        except (socket.timeout, ConnectionRefusedError):
+            continue
+        found.append(Found(peer, time.monotonic() - began, parse_headers(data.decode("latin-1"))))
+
+
+def search6(host, target, index, to="ff02::c", window=0.6, least=0):
+    """The same over IPv6; index is the number of the host's interface."""
     with host.socket(socket.AF_INET6) as s:
         s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
         began = time.monotonic()
         scope = index if to.startswith(("ff02", "fe80")) else 0
         s.sendto(search_text(target, host=f"[{to}]:{PORT}"), (to, PORT, 0, scope))
-        while (left := began + window - time.monotonic()) > 0:
-            s.settimeout(left)
-            try:
-                data, peer = s.recvfrom(8192)
-            except (socket.timeout, ConnectionRefusedError):
-                continue
-            found.append(Found(peer, time.monotonic() - began,
-                               parse_headers(data.decode("latin-1"))))
-    return found
+        return answers(s, began, window, least, net.PATIENCE)
 
 
-def search(host, target, window=0.6, to=GROUP, enough=0, **kwargs):
-    """All answers within the window; with enough, returns as soon as there are so many."""
-    found = []
+def search(host, target, window=None, to=GROUP, least=0, enough=0, **kwargs):
+    """All answers within 0.6 s, and longer until there are `least`; with `enough`, returns as
+    soon as there are so many. With a window it returns then, in any case."""
     with host.udp() as s:
         s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(host.addr))
         s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 2)
         began = time.monotonic()
         s.sendto(search_text(target, **kwargs), (to, PORT))
-        while not enough or len(found) < enough:
-            left = began + window - time.monotonic()
-            if left <= 0:
-                break
-            s.settimeout(left)
-            try:
-                data, peer = s.recvfrom(8192)
-            except (socket.timeout, ConnectionRefusedError):
-                continue
-            found.append(Found(peer, time.monotonic() - began,
-                               parse_headers(data.decode("latin-1"))))
-    return found
+        return answers(s, began, 0 if enough else window or 0.6, least or enough,
+                       window or net.PATIENCE)
 
 
 def read_answer(sock):

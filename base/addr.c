@@ -2,6 +2,7 @@
 #include "base/addr.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,6 +158,29 @@ static bool v4_inside(const struct in6_addr *a, uint32_t net, unsigned int len)
 	uint32_t host = ntohl(addr_to_v4(a).s_addr);
 
 	return addr_is_v4(a) && (host ^ net) >> (32 - len) == 0;
+}
+
+/* Six bytes of two digits; the lowest bit of the first says "a group" (IEEE 802). */
+int mac_parse(const char *text, uint8_t out[MAC_LEN])
+{
+	static const uint8_t none[MAC_LEN];
+
+	if (strlen(text) != MAC_TEXT - 1)
+		return -EINVAL;
+	for (size_t i = 0; i < MAC_TEXT - 1; i++)
+		if (i % 3 == 2 ? text[i] != ':' && text[i] != '-'
+			       : !isxdigit((unsigned char)text[i]))
+			return -EINVAL;
+	for (size_t i = 0; i < MAC_LEN; i++)
+		out[i] = (uint8_t)strtoul(&text[3 * i], NULL, 16);
+	return out[0] & 1 || memcmp(out, none, MAC_LEN) == 0 ? -EINVAL : 0;
+}
+
+const char *mac_text(const uint8_t mac[MAC_LEN], char buf[MAC_TEXT])
+{
+	snprintf(buf, MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+		 mac[3], mac[4], mac[5]);
+	return buf;
 }
 
 bool addr_is_private(const struct in6_addr *a)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Addresses and prefixes. One form inside: struct in6_addr in network order, IPv4 as
+ * Addresses, IP and MAC, and prefixes. One form inside: struct in6_addr in network order, IPv4 as
  * ::ffff:a.b.c.d; prefix lengths count those 128 bits, so an IPv4 /24 is a /120 here.
  * Knows nothing of interfaces or sockets.
  */
@@ -14,6 +14,8 @@
 #define ADDR_TEXT 46 /* INET6_ADDRSTRLEN */
 #define ADDR_PORT_TEXT 54
 #define PREFIX_TEXT 50
+#define MAC_LEN 6
+#define MAC_TEXT 18
 
 struct prefix {
 	struct in6_addr addr; /* host bits are kept */
@@ -56,6 +58,12 @@ const char *prefix_text(const struct prefix *p, char buf[PREFIX_TEXT]);
 /* Host bits to zero. */
 void prefix_trim(struct prefix *p);
 bool prefix_has(const struct prefix *p, const struct in6_addr *a);
+
+/* A host's link-layer address, "a4:c0:e1:00:00:01", also with hyphens. -EINVAL: not one, or
+ * none of a single host. */
+int mac_parse(const char *text, uint8_t out[MAC_LEN]);
+/* Writes it in small letters, with colons. Returns buf. */
+const char *mac_text(const uint8_t mac[MAC_LEN], char buf[MAC_TEXT]);
 
 /* Loopback, RFC 1918, link-local, unique local: an address of a LAN. */
 bool addr_is_private(const struct in6_addr *a);

@@ -57,20 +57,15 @@ const char *names_vendor(struct names *n, const struct name *name, const char *f
 	return e->vendor;
 }
 
-/* Six bytes in hexadecimal, as "a4:c0:e1:00:00:01". */
-static bool mac_parse(const char *text, char out[NAMES_MAC])
+/* In the one form of all files. */
+static bool mac_read(const char *text, char out[MAC_TEXT])
 {
-	if (strlen(text) != NAMES_MAC - 1)
-		return false;
-	for (size_t i = 0; i < NAMES_MAC - 1; i++) {
-		unsigned char c = (unsigned char)text[i];
+	uint8_t mac[MAC_LEN];
 
-		if (i % 3 == 2 ? c != ':' && c != '-' : !isxdigit(c))
-			return false;
-		out[i] = i % 3 == 2 ? ':' : (char)tolower(c);
-	}
-	out[NAMES_MAC - 1] = '\0';
-	return strcmp(out, "00:00:00:00:00:00") != 0;
+	if (mac_parse(text, mac))
+		return false;
+	mac_text(mac, out);
+	return true;
 }
 
 /* Whatever is NULL, "*" or "-" is not known. */
@@ -79,8 +74,8 @@ static void add(struct names *n, const char *addr, const char *name, const char 
 	struct in6_addr a;
 	struct name *e;
 	size_t len = name && strcmp(name, "*") && strcmp(name, "-") ? strlen(name) : 0;
-	char at[NAMES_MAC];
-	bool has_mac = mac && mac_parse(mac, at);
+	char at[MAC_TEXT];
+	bool has_mac = mac && mac_read(mac, at);
 
 	if (addr_parse(addr, &a) || (!len && !has_mac))
 		return;
@@ -123,12 +118,12 @@ static size_t split(char *line, const char *separators, char *field[FIELDS])
 /* dnsmasq.leases: "expiry mac address name client-id". */
 static bool line_dnsmasq(struct names *n, char *field[FIELDS], size_t n_fields)
 {
-	char mac[NAMES_MAC];
+	char mac[MAC_TEXT];
 
 	if (n_fields < 4 || !isdigit((unsigned char)field[0][0]) ||
 	    strspn(field[0], "0123456789") != strlen(field[0]))
 		return false;
-	add(n, field[2], field[3], mac_parse(field[1], mac) ? field[1] : NULL);
+	add(n, field[2], field[3], mac_read(field[1], mac) ? field[1] : NULL);
 	return true;
 }
 
@@ -136,7 +131,7 @@ static bool line_dnsmasq(struct names *n, char *field[FIELDS], size_t n_fields)
  * duid is the MAC address without colons. */
 static void line_odhcpd(struct names *n, char *field[FIELDS], size_t n_fields)
 {
-	char mac[NAMES_MAC] = "";
+	char mac[MAC_TEXT] = "";
 
 	if (n_fields < 9)
 		return;

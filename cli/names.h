@@ -10,9 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/addr.h"
+
 #define NAMES_MAX 4096
 #define NAMES_NAME 64          /* RFC 1035: a label */
-#define NAMES_MAC 18           /* "a4:c0:e1:00:00:01" */
 #define NAMES_FILE_MAX 1048576 /* of a longer one only the beginning is read */
 /* Files, or directories whose files are read; separated by colons. */
 #define NAMES_FILES                                                                      \
@@ -22,7 +23,7 @@
 struct name {
 	struct in6_addr addr;
 	char name[NAMES_NAME];   /* as it was written: to be escaped; "": not known */
-	char mac[NAMES_MAC];     /* small letters; "": not known */
+	char mac[MAC_TEXT];      /* small letters; "": not known */
 	char vendor[NAMES_NAME]; /* of that MAC address, once it was asked for */
 	bool vendor_known;
 };

@@ -148,6 +148,23 @@ int blocks_forward_end(cfg_t *cfg, cfg_opt_t *opt)
 	return r;
 }
 
+static int access_mac(cfg_t *cfg, cfg_opt_t *opt, const char *text)
+{
+	struct lease_access *a = &reading->access;
+
+	if (a->n_macs == LEASE_ACCESS_MACS)
+		return read_wrong(cfg, opt->name,
+				  "\"%.40s\" is one too many, %d addresses are allowed",
+				  text, LEASE_ACCESS_MACS);
+	if (mac_parse(text, a->macs[a->n_macs]))
+		return read_wrong(cfg, opt->name,
+				  "\"%.40s\" is no MAC address of one host, allowed is "
+				  "\"a4:c0:e1:00:00:01\"",
+				  text);
+	a->n_macs++;
+	return 0;
+}
+
 static int access_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 {
 	struct lease_access *a = &reading->access;
@@ -156,6 +173,8 @@ static int access_key(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result
 	if (strcmp(opt->name, "address") == 0)
 		return read_prefix(cfg, opt, text, true, a->nets, &a->n_nets,
 				   LEASE_ACCESS_NETS);
+	if (strcmp(opt->name, "mac") == 0)
+		return access_mac(cfg, opt, text);
 	if (strcmp(opt->name, "leases") == 0) {
 		a->has_leases = true;
 		return read_number(cfg, opt, text, 0, 65535, &a->leases);
@@ -184,10 +203,10 @@ int blocks_access_end(cfg_t *cfg, cfg_opt_t *opt)
 	int r = read_name(block, "access", sizeof(a->name));
 
 	(void)cfg;
-	if (!r && !a->n_nets)
+	if (!r && !a->n_nets && !a->n_macs)
 		r = read_wrong(block, "address",
-			       "access \"%s\" has none, allowed is \"192.168.1.20\", "
-			       "\"192.168.1.0/24\" and the like",
+			       "access \"%s\" has none, nor a mac, allowed is "
+			       "\"192.168.1.20\", \"192.168.1.0/24\" and the like",
 			       block->title);
 	if (!r && c->n_access == LEASE_ACCESS_MAX)
 		r = read_wrong(block, "access", "\"%s\" is one too many, %d are allowed",
@@ -268,11 +287,9 @@ cfg_opt_t blocks_forward_keys[] = {
 };
 
 cfg_opt_t blocks_access_keys[] = {
-	KEYS("address", access_key),
-	KEYS("ports", access_key),
-	KEY("leases", access_key),
-	KEY("open-nat", access_key),
-	CFG_END(),
+	KEYS("address", access_key), KEYS("mac", access_key),
+	KEYS("ports", access_key),   KEY("leases", access_key),
+	KEY("open-nat", access_key), CFG_END(),
 };
 
 cfg_opt_t blocks_router_keys[] = {

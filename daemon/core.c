@@ -114,6 +114,7 @@ static int core_read_config(struct core *c)
 		.flows = core_flows,
 		.outside = core_outside,
 		.heard = core_heard,
+		.mac = core_mac,
 		.active = core_active,
 		.silence_ms = c->config.gone_after_s * 1000ULL,
 		.in_use_arg = c,
@@ -257,12 +258,14 @@ static int core_make_loop(struct core *c)
 	c->state_due = event_new(b, -1, 0, core_state_due, c);
 	c->judge_due = event_new(b, -1, 0, core_judge_due, c);
 	c->unknown_due = event_new(b, -1, 0, core_unknown_due, c);
+	c->held_due = event_new(b, -1, 0, core_held_due, c);
 	c->own_due = event_new(b, -1, 0, core_own_due, c);
 	c->rules_due = event_new(b, -1, 0, core_rules_due, c);
 	c->turns = turns_new(&core_turns_ops, c);
 	if (!c->ledger || !c->upstream || !c->workers || !c->parent_readable ||
 	    !c->links_readable || !c->terminate || !c->state_due || !c->judge_due ||
-	    !c->trigger || !c->unknown_due || !c->own_due || !c->rules_due || !c->turns)
+	    !c->trigger || !c->unknown_due || !c->held_due || !c->own_due ||
+	    !c->rules_due || !c->turns)
 		return -ENOMEM;
 	turns_configure(c->turns, c->config.trigger, c->config.n_triggers);
 	event_add(c->parent_readable, NULL);
@@ -380,6 +383,8 @@ void core_free(struct core *c)
 		event_free(c->judge_due);
 	if (c->unknown_due)
 		event_free(c->unknown_due);
+	if (c->held_due)
+		event_free(c->held_due);
 	if (c->own_due)
 		event_free(c->own_due);
 	if (c->base)

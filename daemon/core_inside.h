@@ -54,6 +54,24 @@ struct core_unknown {
 };
 #define CORE_UNKNOWN 64
 
+/* What the kernel said of a host a moment ago. */
+struct core_mac {
+	struct in6_addr host;
+	bool known;
+	uint8_t mac[MAC_LEN];
+	uint64_t until_ms; /* it is asked again then */
+};
+#define CORE_MACS 1024 /* a power of two */
+
+/* A request of a host of which the kernel does not know the MAC address yet. */
+struct core_held {
+	worker_id from;
+	uint16_t lan;
+	unsigned int tries;
+	struct lease_request req;
+};
+#define CORE_HELD 64
+
 struct core {
 	const struct options *options;
 	struct config config;
@@ -62,6 +80,7 @@ struct core {
 	struct topology topology;
 	struct links *links;
 	struct neighbours *neighbours;
+	struct core_mac mac[CORE_MACS];
 	struct sockets *sockets;
 	struct shadows *shadows;
 	struct pace shadows_pace;
@@ -86,6 +105,9 @@ struct core {
 	struct core_unknown unknown[CORE_UNKNOWN];
 	size_t n_unknown;
 	struct event *unknown_due;
+	struct core_held held[CORE_HELD];
+	size_t n_held;
+	struct event *held_due;
 	struct event *own_due;
 	struct event *parent_readable;
 	struct event *links_readable;
@@ -126,6 +148,13 @@ enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
 			      const struct in6_addr *internal);
 uint32_t core_flows(void *arg, uint8_t protocol, uint16_t port,
 		    const struct in6_addr *internal);
+enum access_mac core_mac(void *arg, const struct in6_addr *internal,
+			 uint8_t mac[MAC_LEN]);
+/* Does the request wait until we know whose it is? */
+bool core_hold(struct core *c, worker_id from, uint16_t lan,
+	       const struct lease_request *req);
+/* Those that wait: the callback of their timer. */
+void core_held_due(int fd, short what, void *arg);
 uint64_t core_heard(void *arg, const struct in6_addr *internal, uint64_t now_ms);
 uint64_t core_active(void *arg, const struct lease *l, bool *elsewhere);
 uint16_t core_outside(void *arg, uint8_t protocol, uint16_t int_port,

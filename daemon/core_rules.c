@@ -165,9 +165,10 @@ static void note_ended(void *arg, const struct lease *l)
 	struct rules_ended *e = arg;
 	int lan = core_lan_number(e->c, &l->internal);
 
-	/* Of a LAN that is not there now it stays until its host is known to be silent. */
+	/* Of a LAN that is not there now, or a host of which we do not know whether it may, it
+	 * stays until its host is known to be silent. */
 	if (e->n == RULES_ENDED || !(l->claims & 1U << LEASE_BY_TRIGGER) || lan < 0 ||
-	    any_rule_opens(e->c, l, lan))
+	    policy_undecided(&e->c->policy, &l->internal) || any_rule_opens(e->c, l, lan))
 		return;
 	e->lan[e->n] = lan;
 	e->req[e->n++] = (struct lease_request){.op = LEASE_OP_UNMAP,

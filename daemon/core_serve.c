@@ -134,7 +134,8 @@ static void core_request(void *arg, worker_id from, uint16_t lan,
 {
 	struct core *c = arg;
 
-	ledger_ask(c->ledger, from, lan, req);
+	if (!core_hold(c, from, lan, req))
+		ledger_ask(c->ledger, from, lan, req);
 }
 
 struct core_rows {

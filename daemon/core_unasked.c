@@ -17,16 +17,26 @@
 
 /* ---- What is wanted ---- */
 
-/* The networks of which the kernel tells: of LANs that have it, and of single hosts. */
+/* The networks of which the kernel tells: of LANs that have it, and of single hosts. Where a
+ * rule has a MAC address only, its host may be next to us in any LAN: who it is that sends the
+ * core sees for itself. */
 static size_t learners(const struct core *c, struct prefix *nets, size_t max)
 {
+	bool anywhere = false;
 	size_t n = 0;
 
+	for (size_t i = 0; i < c->config.n_access; i++) {
+		const struct lease_access *a = &c->config.access[i];
+
+		anywhere = anywhere || (a->open_nat == ACCESS_OPEN_NAT_ON && !a->n_nets);
+	}
 	for (size_t i = 0; i < LEASE_LANS_MAX; i++) {
 		const struct topology_lan *t = &c->topology.lan[i];
 		const struct lease_lan *p = &c->policy.lan[i];
+		/* Its own networks go first, those behind other routers follow. */
+		size_t n_nets = t->open_nat ? p->n_nets : anywhere ? p->n_own : 0;
 
-		for (size_t k = 0; t->open_nat && k < p->n_nets && n < max; k++)
+		for (size_t k = 0; k < n_nets && n < max; k++)
 			nets[n++] = p->nets[k];
 	}
 	for (size_t i = 0; i < c->config.n_access; i++) {

@@ -19,6 +19,7 @@ libdaemon_a_SOURCES = \
 	daemon/core_explain.c \
 	daemon/core_history.c daemon/core_history.h \
 	daemon/core_keep.c \
+	daemon/core_mac.c \
 	daemon/core_nat.c \
 	daemon/core_network.c \
 	daemon/core_own.c \

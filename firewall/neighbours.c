@@ -30,6 +30,8 @@ struct entry {
 	uint16_t state; /* NUD_* */
 	bool timed;
 	uint64_t confirmed_ms; /* ago */
+	bool has_mac;
+	uint8_t mac[MAC_LEN];
 };
 
 int neighbours_open(struct neighbours **out)
@@ -82,6 +84,7 @@ static struct nlmsghdr *request(struct neighbours *n, void *buf, uint16_t type,
 
 struct attrs {
 	const struct nlattr *cache;
+	const struct nlattr *mac;
 };
 
 static int note_attr(const struct nlattr *attr, void *data)
@@ -90,6 +93,8 @@ static int note_attr(const struct nlattr *attr, void *data)
 
 	if (mnl_attr_get_type(attr) == NDA_CACHEINFO)
 		a->cache = attr;
+	if (mnl_attr_get_type(attr) == NDA_LLADDR)
+		a->mac = attr;
 	return MNL_CB_OK;
 }
 
@@ -104,6 +109,9 @@ static int read_entry(const struct neighbours *n, const struct nlmsghdr *nlh,
 	    mnl_attr_parse(nlh, sizeof(*head), note_attr, &attrs) < 0)
 		return -EBADMSG;
 	e->state = head->ndm_state;
+	e->has_mac = attrs.mac && mnl_attr_get_payload_len(attrs.mac) == MAC_LEN;
+	if (e->has_mac)
+		memcpy(e->mac, mnl_attr_get_payload(attrs.mac), MAC_LEN);
 	if (!attrs.cache || mnl_attr_get_payload_len(attrs.cache) < sizeof(cache))
 		return 0;
 	memcpy(&cache, mnl_attr_get_payload(attrs.cache), sizeof(cache));
@@ -165,6 +173,20 @@ int neighbours_silence(struct neighbours *n, uint32_t ifindex,
 		*silence_ms = 0;
 	else if (e.state & WAS_THERE && e.timed)
 		*silence_ms = e.confirmed_ms;
+	return 0;
+}
+
+int neighbours_mac(struct neighbours *n, uint32_t ifindex, const struct in6_addr *addr,
+		   uint8_t mac[MAC_LEN])
+{
+	struct entry e;
+	int err = look_up(n, ifindex, addr, &e);
+
+	if (err)
+		return err;
+	if (!e.has_mac || !(e.state & (WAS_THERE | NUD_PERMANENT)))
+		return -ENOENT;
+	memcpy(mac, e.mac, MAC_LEN);
 	return 0;
 }
 

@@ -8,6 +8,8 @@
 #include <netinet/in.h>
 #include <stdint.h>
 
+#include "base/addr.h"
+
 #define NEIGHBOURS_NEVER UINT64_MAX
 
 struct neighbours;
@@ -22,6 +24,11 @@ void neighbours_close(struct neighbours *n); /* NULL is fine */
  */
 int neighbours_silence(struct neighbours *n, uint32_t ifindex,
 		       const struct in6_addr *addr, uint64_t *silence_ms);
+
+/* The MAC address of that host, as it was when the host was last there, or as the admin has
+ * set it. -ENOENT: not known; else -errno. */
+int neighbours_mac(struct neighbours *n, uint32_t ifindex, const struct in6_addr *addr,
+		   uint8_t mac[MAC_LEN]);
 
 /* Has the kernel ask the host (ARP, RFC 4861 section 7.3.3), without waiting. -errno. */
 int neighbours_probe(struct neighbours *n, uint32_t ifindex, const struct in6_addr *addr);

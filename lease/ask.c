@@ -236,7 +236,8 @@ static enum lease_reason map_policy(const struct ask *a, const struct lease *l)
 		reason = policy_ext_port(p, req->by, req->protocol, req->ext_port,
 					 &req->internal);
 	if (!reason)
-		reason = restrict_quota(a->r, a->host, l);
+		reason = restrict_quota(a->r, a->host, l,
+					policy_quota(p, &req->internal));
 	return reason || !a->over ? reason : LEASE_RATE;
 }
 

@@ -32,7 +32,7 @@ static int follow_one(struct registry *r, uint32_t id, const struct prefix *to,
 	l.internal = follow_addr(&l.internal, to);
 	if (book_pending(r, id) || table_find_same(&r->table, &l) ||
 	    policy_internal(r->policy, &l.internal) ||
-	    policy_pinhole(r->policy, l.origin, l.protocol, l.int_port, &l.internal))
+	    policy_kept(r->policy, l.origin, &l))
 		return 0;
 	host = hosts_get(&r->hosts, &l.internal);
 	next = host && !book_reserve(r, out, BOOK_STEPS + 1) ? book_alloc(r) : 0;

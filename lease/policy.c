@@ -131,29 +131,109 @@ const struct portset *policy_forwarded(const struct lease_policy *p, uint8_t pro
 	return protocol == IPPROTO_TCP ? &p->forwarded_tcp : &p->forwarded_udp;
 }
 
+/* Only a rule that names a MAC address is worth the question for it. */
+static struct access_host policy_known(const struct lease_policy *p,
+				       const struct in6_addr *internal)
+{
+	struct access_host host = {.addr = *internal, .has_mac = ACCESS_MAC_NONE};
+
+	for (size_t i = 0; i < p->n_access && p->mac; i++)
+		if (p->access[i].n_macs) {
+			host.has_mac = p->mac(p->in_use_arg, internal, host.mac);
+			break;
+		}
+	return host;
+}
+
 const struct lease_access *policy_access(const struct lease_policy *p,
 					 const struct in6_addr *internal)
 {
-	return access_of(p->access, p->n_access, internal);
+	struct access_host host = policy_known(p, internal);
+
+	return access_of(p->access, p->n_access, &host);
+}
+
+/*
+ * Asks for each rule that may be the host's, and at last for the one that is it for sure, or
+ * NULL: does it allow that? Of a host whose MAC address is known, or no matter, that is one
+ * question.
+ */
+static bool policy_any(const struct lease_policy *p, const struct in6_addr *internal,
+		       bool (*allows)(void *arg, const struct lease_access *rule),
+		       void *arg)
+{
+	struct access_host host = policy_known(p, internal);
+
+	for (size_t i = 0; i < p->n_access; i++) {
+		enum access_named named = access_names(&p->access[i], &host);
+
+		if (named != ACCESS_NO && allows(arg, &p->access[i]))
+			return true;
+		if (named == ACCESS_YES)
+			return false;
+	}
+	return allows(arg, NULL);
+}
+
+bool policy_undecided(const struct lease_policy *p, const struct in6_addr *internal)
+{
+	struct access_host host = policy_known(p, internal);
+	enum access_named named = ACCESS_NO;
+
+	for (size_t i = 0; i < p->n_access && named == ACCESS_NO; i++)
+		named = access_names(&p->access[i], &host);
+	return named == ACCESS_MAYBE;
+}
+
+static uint32_t policy_quota_by(const struct lease_policy *p,
+				const struct lease_access *rule)
+{
+	return rule && rule->has_leases ? rule->leases : p->per_host;
 }
 
 uint32_t policy_quota(const struct lease_policy *p, const struct in6_addr *internal)
 {
-	const struct lease_access *rule = policy_access(p, internal);
-
-	return rule && rule->has_leases ? rule->leases : p->per_host;
+	return policy_quota_by(p, policy_access(p, internal));
 }
 
-bool policy_unasked(const struct lease_policy *p, const struct in6_addr *internal)
-{
-	const struct lease_access *rule = policy_access(p, internal);
+struct policy_quota {
+	const struct lease_policy *p;
+	uint32_t most;
+};
 
+static bool policy_quota_more(void *arg, const struct lease_access *rule)
+{
+	struct policy_quota *q = arg;
+	uint32_t leases = policy_quota_by(q->p, rule);
+
+	if (leases > q->most)
+		q->most = leases;
+	return false;
+}
+
+uint32_t policy_quota_kept(const struct lease_policy *p, const struct in6_addr *internal)
+{
+	struct policy_quota q = {.p = p};
+
+	policy_any(p, internal, policy_quota_more, &q);
+	return q.most;
+}
+
+static bool policy_unasked_by(const struct lease_policy *p,
+			      const struct lease_access *rule,
+			      const struct in6_addr *internal)
+{
 	if (rule && rule->open_nat != ACCESS_OPEN_NAT_AS_LAN)
 		return rule->open_nat == ACCESS_OPEN_NAT_ON;
 	for (size_t i = 0; i < LEASE_LANS_MAX; i++)
 		if (policy_lan_has(&p->lan[i], internal))
 			return p->lan[i].open_nat;
 	return false;
+}
+
+bool policy_unasked(const struct lease_policy *p, const struct in6_addr *internal)
+{
+	return policy_unasked_by(p, policy_access(p, internal), internal);
 }
 
 static enum lease_reason policy_in_use(const struct lease_policy *p, uint8_t protocol,
@@ -169,9 +249,10 @@ static bool policy_cuts(enum lease_by by)
 	return by == LEASE_BY_UPNP || by == LEASE_BY_ADMIN || by == LEASE_BY_STATIC;
 }
 
-enum lease_reason policy_int_port(const struct lease_policy *p, enum lease_by by,
-				  uint8_t protocol, uint16_t port,
-				  const struct in6_addr *internal)
+static enum lease_reason int_port_by(const struct lease_policy *p,
+				     const struct lease_access *rule, enum lease_by by,
+				     uint8_t protocol, uint16_t port,
+				     const struct in6_addr *internal)
 {
 	if (port == 0)
 		return LEASE_PORT;
@@ -181,7 +262,7 @@ enum lease_reason policy_int_port(const struct lease_policy *p, enum lease_by by
 	case LEASE_BY_TRIGGER: /* its rule is the admin's */
 		return LEASE_OK;
 	case LEASE_BY_OPEN_NAT: /* nobody asked: a reserved port may have been moved */
-		if (!policy_unasked(p, internal))
+		if (!policy_unasked_by(p, rule, internal))
 			return LEASE_ACCESS;
 		if (portset_has(policy_reserved(p, protocol), port))
 			return LEASE_RESERVED;
@@ -194,15 +275,21 @@ enum lease_reason policy_int_port(const struct lease_policy *p, enum lease_by by
 	}
 	if (port >= POLICY_FIRST_PORT)
 		return LEASE_OK;
-	return access_port(policy_access(p, internal), protocol, port) ? LEASE_OK
-								       : LEASE_ACCESS;
+	return access_port(rule, protocol, port) ? LEASE_OK : LEASE_ACCESS;
 }
 
-enum lease_reason policy_ext_port(const struct lease_policy *p, enum lease_by by,
+enum lease_reason policy_int_port(const struct lease_policy *p, enum lease_by by,
 				  uint8_t protocol, uint16_t port,
 				  const struct in6_addr *internal)
 {
-	const struct lease_access *rule = policy_access(p, internal);
+	return int_port_by(p, policy_access(p, internal), by, protocol, port, internal);
+}
+
+static enum lease_reason ext_port_by(const struct lease_policy *p,
+				     const struct lease_access *rule, enum lease_by by,
+				     uint8_t protocol, uint16_t port,
+				     const struct in6_addr *internal)
+{
 	enum lease_reason used;
 
 	if (port == 0)
@@ -227,15 +314,22 @@ enum lease_reason policy_ext_port(const struct lease_policy *p, enum lease_by by
 	return used == LEASE_TAKEN && policy_cuts(by) ? LEASE_OK : used;
 }
 
+enum lease_reason policy_ext_port(const struct lease_policy *p, enum lease_by by,
+				  uint8_t protocol, uint16_t port,
+				  const struct in6_addr *internal)
+{
+	return ext_port_by(p, policy_access(p, internal), by, protocol, port, internal);
+}
+
 /* A pinhole leads past the router, so its own ports are no matter, but the reserved list is
  * for every path. */
-enum lease_reason policy_pinhole(const struct lease_policy *p, enum lease_by by,
-				 uint8_t protocol, uint16_t port,
-				 const struct in6_addr *internal)
+static enum lease_reason pinhole_by(const struct lease_policy *p,
+				    const struct lease_access *rule, enum lease_by by,
+				    uint8_t protocol, uint16_t port,
+				    const struct in6_addr *internal)
 {
 	bool admin = by == LEASE_BY_ADMIN || by == LEASE_BY_STATIC;
-	enum lease_reason reason = policy_int_port(p, by, protocol, port, internal);
-	const struct lease_access *rule = policy_access(p, internal);
+	enum lease_reason reason = int_port_by(p, rule, by, protocol, port, internal);
 
 	if (!reason && !admin && rule && rule->n_ports &&
 	    !access_port(rule, protocol, port))
@@ -243,6 +337,50 @@ enum lease_reason policy_pinhole(const struct lease_policy *p, enum lease_by by,
 	if (!reason && !admin && portset_has(policy_reserved(p, protocol), port))
 		reason = LEASE_RESERVED;
 	return reason;
+}
+
+enum lease_reason policy_pinhole(const struct lease_policy *p, enum lease_by by,
+				 uint8_t protocol, uint16_t port,
+				 const struct in6_addr *internal)
+{
+	return pinhole_by(p, policy_access(p, internal), by, protocol, port, internal);
+}
+
+struct policy_kept {
+	const struct lease_policy *p;
+	enum lease_by by;
+	const struct lease *l;
+	enum lease_reason reason;
+};
+
+static bool policy_keeps(void *arg, const struct lease_access *rule)
+{
+	struct policy_kept *k = arg;
+	const struct lease *l = k->l;
+
+	if (lease_is_pinhole(l)) {
+		k->reason = pinhole_by(k->p, rule, k->by, l->protocol, l->int_port,
+				       &l->internal);
+		return !k->reason;
+	}
+	k->reason = int_port_by(k->p, rule, k->by, l->protocol, l->int_port,
+				&l->internal);
+	if (!k->reason)
+		k->reason = ext_port_by(k->p, rule, k->by, l->protocol, l->ext_port,
+					&l->internal);
+	/* It has the port already, whatever flows of others there were before. */
+	if (k->reason == LEASE_TAKEN)
+		k->reason = LEASE_OK;
+	return !k->reason;
+}
+
+enum lease_reason policy_kept(const struct lease_policy *p, enum lease_by by,
+			      const struct lease *l)
+{
+	struct policy_kept k = {.p = p, .by = by, .l = l};
+
+	policy_any(p, &l->internal, policy_keeps, &k);
+	return k.reason;
 }
 
 bool policy_may_choose(const struct lease_policy *p, uint8_t protocol, uint16_t port,

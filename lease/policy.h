@@ -37,11 +37,19 @@ enum lease_reason policy_ext_port(const struct lease_policy *p, enum lease_by by
 enum lease_reason policy_pinhole(const struct lease_policy *p, enum lease_by by,
 				 uint8_t protocol, uint16_t port,
 				 const struct in6_addr *internal);
-/* How many leases that host may have. */
+/* The ports of a lease that is there. As long as the MAC address of its host is not known it may
+ * be what any rule allows that could be the host's: it was granted when that was known. */
+enum lease_reason policy_kept(const struct lease_policy *p, enum lease_by by,
+			      const struct lease *l);
+/* How many leases that host may have; and may keep, in the same sense. */
 uint32_t policy_quota(const struct lease_policy *p, const struct in6_addr *internal);
+uint32_t policy_quota_kept(const struct lease_policy *p, const struct in6_addr *internal);
 /* May ports open to that host that it did not ask for? */
 bool policy_unasked(const struct lease_policy *p, const struct in6_addr *internal);
-/* The rule of that host, or NULL. */
+/* Is its rule one of those that its MAC address decides, which is not known now? */
+bool policy_undecided(const struct lease_policy *p, const struct in6_addr *internal);
+/* The rule of that host, or NULL: also where only its MAC address would tell, and that is not
+ * known. */
 const struct lease_access *policy_access(const struct lease_policy *p,
 					 const struct in6_addr *internal);
 /* Could the server choose that port for that inside host? */

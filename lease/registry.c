@@ -216,19 +216,9 @@ static enum lease_reason adopt_judge(const struct registry *r, const struct leas
 		by = LEASE_BY_ADMIN;
 	if (!reason && by != LEASE_BY_STATIC)
 		reason = policy_internal(r->policy, &l->internal);
-	if (!reason && lease_is_pinhole(l))
-		return l->ext_port != l->int_port || !l->enabled
-			       ? LEASE_PORT
-			       : policy_pinhole(r->policy, by, l->protocol, l->int_port,
-						&l->internal);
-	if (!reason)
-		reason = policy_int_port(r->policy, by, l->protocol, l->int_port,
-					 &l->internal);
-	if (!reason)
-		reason = policy_ext_port(r->policy, by, l->protocol, l->ext_port,
-					 &l->internal);
-	/* It has the port already, whatever flows of others there were before. */
-	return reason == LEASE_TAKEN ? LEASE_OK : reason;
+	if (!reason && lease_is_pinhole(l) && (l->ext_port != l->int_port || !l->enabled))
+		reason = LEASE_PORT;
+	return reason ? reason : policy_kept(r->policy, by, l);
 }
 
 /* Brings a lease to the form in which it may be in the book; its host's id in *host. */
@@ -254,7 +244,7 @@ static enum lease_reason adopt_prepare(struct registry *r, struct lease *l,
 	*host = hosts_get(&r->hosts, &l->internal);
 	if (!*host)
 		return LEASE_QUOTA_TABLE;
-	reason = restrict_quota(r, *host, l);
+	reason = restrict_quota(r, *host, l, policy_quota_kept(r->policy, &l->internal));
 	return reason ? reason : restrict_port(r, *host, l);
 }
 
@@ -319,7 +309,8 @@ static enum lease_reason judge_one(const struct registry *r, const struct lease_
 	if (reason || n->lease.origin == LEASE_BY_ADMIN ||
 	    n->lease.origin == LEASE_BY_STATIC)
 		return reason;
-	if (hosts_at(&r->hosts, n->host)->leases > policy_quota(p, &n->lease.internal))
+	if (hosts_at(&r->hosts, n->host)->leases >
+	    policy_quota_kept(p, &n->lease.internal))
 		return LEASE_QUOTA_HOST;
 	if (n->lease.origin == LEASE_BY_OPEN_NAT && lease_idles(&n->lease) &&
 	    hosts_at(&r->hosts, n->host)->open_nat > p->open_nat_per_host)

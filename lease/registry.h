@@ -64,6 +64,10 @@ struct lease_policy {
 	 * flows. NULL: none ever. */
 	uint16_t (*outside)(void *arg, uint8_t protocol, uint16_t int_port,
 			    const struct in6_addr *internal);
+	/* The MAC address of that inside host, for access rules that name one. NULL: no host has
+	 * any. */
+	enum access_mac (*mac)(void *arg, const struct in6_addr *internal,
+			       uint8_t mac[MAC_LEN]);
 	/* When was that inside host last heard of on its LAN? 0: not as far as is known. It is
 	 * asked to answer, so that a later call knows more. NULL: just now. */
 	uint64_t (*heard)(void *arg, const struct in6_addr *internal, uint64_t now_ms);

@@ -12,13 +12,13 @@ bool restrict_elements(const struct registry *r, uint32_t host, uint32_t more)
 }
 
 enum lease_reason restrict_quota(const struct registry *r, uint32_t host,
-				 const struct lease *l)
+				 const struct lease *l, uint32_t quota)
 {
 	const struct host *h = hosts_at(&r->hosts, host);
 	uint32_t elements = filters_elements(l);
 
 	if (l->origin != LEASE_BY_ADMIN && l->origin != LEASE_BY_STATIC) {
-		if (h->leases >= policy_quota(r->policy, &l->internal))
+		if (h->leases >= quota)
 			return LEASE_QUOTA_HOST;
 		if (l->origin == LEASE_BY_OPEN_NAT &&
 		    h->open_nat >= r->policy->open_nat_per_host)

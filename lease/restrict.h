@@ -12,10 +12,10 @@
 #define RESTRICTED_MAX 128
 #define RESTRICTED_PER_HOST 16
 
-/* One more lease like this, of that host? Pinholes take half of the table at most: whoever is
+/* One more lease like this, of that host that may have `quota` of them? Pinholes take half of the table at most: whoever is
  * in an IPv6 network has as many addresses, each with a share of its own, as he likes. */
 enum lease_reason restrict_quota(const struct registry *r, uint32_t host,
-				 const struct lease *l);
+				 const struct lease *l, uint32_t quota);
 /* So many more restricted elements? */
 bool restrict_elements(const struct registry *r, uint32_t host, uint32_t more);
 

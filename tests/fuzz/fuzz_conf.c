@@ -59,7 +59,10 @@ static void check_forward(const struct config *c, size_t i)
 static void check_access(const struct lease_access *a)
 {
 	must(a->name[0] && memchr(a->name, '\0', sizeof(a->name)));
-	must(a->n_nets && a->n_nets <= LEASE_ACCESS_NETS);
+	must(a->n_nets || a->n_macs);
+	must(a->n_nets <= LEASE_ACCESS_NETS && a->n_macs <= LEASE_ACCESS_MACS);
+	for (size_t i = 0; i < a->n_macs; i++)
+		must(!(a->macs[i][0] & 1)); /* of one host */
 	must(a->n_ports <= LEASE_ACCESS_PORTS && a->leases <= 65535);
 	for (size_t i = 0; i < a->n_ports; i++)
 		must(a->ports[i].first && a->ports[i].first <= a->ports[i].last);

@@ -3,12 +3,16 @@
 to two addresses is reached by a stranger or not; another one of another host, which did the same
 later, always is."""
 import contextlib
+import json
 
 import pytest
 
 import gateway
 import nat
+import natpmp
 import net
+import pcp
+import upnp
 
 IDLE = 2.0
 CONFIG = """wan "wan0" {}
@@ -19,6 +23,7 @@ access "never" { address = "192.168.77.30"  open-nat = false }
 reserved = { "udp/17000-17001" }
 allow-reserved = { "udp/5900" }
 """
+ROOT = f"http://{net.LAN}:49152/rootDesc.xml"
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +123,55 @@ def test_a_switch_for_each_host_and_lan(lab, gw, remotes, all_seen, port):
             playing(lab.guest, remotes, port()) as [guest]:
         all_seen()
         assert not reached(lab, *denied) and not reached(lab, *guest)
+
+
+@pytest.fixture
+def more_of_the_console(lab):
+    """Another address of it, and one that it would be a router for."""
+    lab.console.ip("address add 192.168.77.25/24 dev eth0\naddress add 10.20.0.5/32 dev lo\n")
+    lab.gw.ip(f"route add 10.20.0.0/16 via {net.CONSOLE}\n")
+    yield "192.168.77.25", "10.20.0.5"
+    lab.gw.ip("route del 10.20.0.0/16\n")
+    lab.console.ip("address del 192.168.77.25/24 dev eth0\naddress del 10.20.0.5/32 dev lo\n")
+
+
+def test_a_rule_by_mac_address(lab, gw, remotes, port, more_of_the_console):
+    """Design 7: by each protocol, at each address of that host, and unasked where the LAN has it
+    off; nobody else. What it has stays while it cannot be asked who it is."""
+    link = json.loads(lab.console.run("ip", "-json", "link", "show", "eth0").stdout)[0]
+    lan = CONFIG.replace('lan "br-lan" {}',
+                         'lan "br-lan" { open-nat = false  also = { "10.20.0.0/16" } }')
+    lan = lan.replace('"udp/5900"', '"udp/700-710"')
+    rule = (f'access "console" {{ mac = "{link["address"]}"  open-nat = true\n'
+            'ports = { "700-710", "1024-65535" } }\n')
+    other, behind = more_of_the_console
+    gw.reload(lan + rule)  # which has the LAN served anew
+    try:
+        net.wait_for(lambda: lab.console.run("natpmpc", "-g", net.LAN).returncode == 0, 10,
+                     "NAT-PMP")
+        net.wait_for(lambda: lab.console.run("curl", "-sf", ROOT).returncode == 0, 10, "UPnP")
+        with natpmp.Client(lab.console) as a, pcp.Client(lab.console) as b, \
+                natpmp.Client(lab.console, source=other) as c, \
+                natpmp.Client(lab.console, source=behind) as d, \
+                natpmp.Client(lab.console2) as e:
+            assert a.map(natpmp.UDP, 700, 700).external == 700
+            assert b.get(pcp.UDP, 701, 701) == 701
+            upnp.Igd(lab.console).add("UDP", 702)
+            assert c.map(natpmp.UDP, 703, 703).external == 703
+            assert d.map(natpmp.UDP, 704, 704).result == 2
+            assert e.map(natpmp.UDP, 705, 705).result == 2
+        with playing(lab.console2, remotes, port()) as [nobody], \
+                playing(lab.console, remotes, port()) as [(s, outside)]:
+            assert nat.unsolicited(lab.inet, s, outside)
+            assert not reached(lab, *nobody)
+        lab.console.ip("link set eth0 arp off\n")
+        lab.gw.run("ip", "neigh", "flush", "dev", "br-lan", check=True)
+        assert gw.reload(lan + rule) == 0
+        assert gw.reload(lan + rule.replace("-710", "-701")) == 2
+        assert gw.lease("udp", 700) and gw.lease("udp", outside)
+    finally:
+        lab.console.ip("link set eth0 arp on\n")
+        assert gw.reload(CONFIG) == 2
 
 
 def test_switched_off_while_it_runs(lab, gw, remotes, all_seen, port):

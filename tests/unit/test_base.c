@@ -61,6 +61,32 @@ static void what_is_no_address_is_refused(void **state)
 		assert_int_equal(addr_parse(texts[i], &a), -EINVAL);
 }
 
+static void a_mac_address_is_one_host_s(void **state)
+{
+	static const char *const wrong[] = {
+		"",
+		"a4:c0:e1:00:00",
+		"a4:c0:e1:00:00:1",
+		"a4:c0:e1:00:00:01:02",
+		"a4c0e1000001",
+		"a4:c0:e1:00:00:0g",
+		"a4:c0:e1:00:00.01",
+		"0xa:c0:e1:00:00:01",
+		"00:00:00:00:00:00",
+		"ff:ff:ff:ff:ff:ff",
+		"01:00:5e:00:00:01",
+	};
+	uint8_t mac[MAC_LEN];
+	char text[MAC_TEXT];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(mac_parse(wrong[i], mac), -EINVAL);
+	assert_int_equal(mac_parse("A4-c0-E1-00-0f-01", mac), 0);
+	assert_memory_equal(mac, "\xa4\xc0\xe1\x00\x0f\x01", MAC_LEN);
+	assert_string_equal(mac_text(mac, text), "a4:c0:e1:00:0f:01");
+}
+
 static void both_forms_of_none_are_none(void **state)
 {
 	struct in6_addr a = addr("::"), b = addr("0.0.0.0"), c = addr("::1"),
@@ -501,6 +527,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(ipv4_is_written_as_ipv4_and_read_back),
 		T(what_is_no_address_is_refused),
+		T(a_mac_address_is_one_host_s),
 		T(both_forms_of_none_are_none),
 		T(socket_addresses_of_both_families_are_read),
 		T(prefixes_hold_exactly_their_addresses),

@@ -163,16 +163,21 @@ static void access_rules_are_read(void **state)
 	(void)state;
 	accepts("access console { address = 192.168.1.20 ports = { 1024-65535, tcp/80 }\n"
 		"leases = 128 }\n"
+		"access tv { mac = { A4-C0-E1-00-00-01, a4:c0:e1:00:00:02 } }\n"
 		"access \"all others\" { address = { 0.0.0.0/0, \"::/0\" } leases = 0 }");
-	assert_int_equal(c.n_access, 2);
+	assert_int_equal(c.n_access, 3);
 	assert_string_equal(c.access[0].name, "console");
 	assert_int_equal(c.access[0].n_nets, 1);
 	assert_int_equal(c.access[0].n_ports, 2);
 	assert_true(c.access[0].has_leases);
 	assert_int_equal(c.access[0].leases, 128);
-	assert_int_equal(c.access[1].n_nets, 2);
-	assert_int_equal(c.access[1].n_ports, 0);
-	assert_int_equal(c.access[1].leases, 0);
+	assert_int_equal(c.access[0].n_macs, 0);
+	assert_int_equal(c.access[1].n_nets, 0);
+	assert_int_equal(c.access[1].n_macs, 2);
+	assert_memory_equal(c.access[1].macs, "\xa4\xc0\xe1\0\0\1\xa4\xc0\xe1\0\0\2", 12);
+	assert_int_equal(c.access[2].n_nets, 2);
+	assert_int_equal(c.access[2].n_ports, 0);
+	assert_int_equal(c.access[2].leases, 0);
 }
 
 static void access_rules_are_checked(void **state)
@@ -182,8 +187,8 @@ static void access_rules_are_checked(void **state)
 
 	(void)state;
 	refuses("access a { leases = 1 }",
-		"p.conf:1: address: access \"a\" has none, allowed is \"192.168.1.20\", "
-		"\"192.168.1.0/24\" and the like");
+		"p.conf:1: address: access \"a\" has none, nor a mac, allowed is "
+		"\"192.168.1.20\", \"192.168.1.0/24\" and the like");
 	refuses("access a { address = console }",
 		"p.conf:1: address: \"console\" is not an IP network, allowed is "
 		"\"10.20.0.0/16\" and the like");
@@ -192,9 +197,23 @@ static void access_rules_are_checked(void **state)
 	refuses("access a { address = 1.2.3.4 ports = { 0 } }",
 		"p.conf:1: ports: \"0\" is not a port, allowed is 5555, 8000-8100, udp/3074 or "
 		"5555/tcp");
-	refuses("access a { mac = \"a4:c0:e1:00:00:01\" }",
-		"p.conf:1: mac: no such key, allowed here: address, ports, "
-		"leases, open-nat");
+	refuses("access a { mac = 01:00:5e:00:00:01 }",
+		"p.conf:1: mac: \"01:00:5e:00:00:01\" is no MAC address of one host, allowed is "
+		"\"a4:c0:e1:00:00:01\"");
+	refuses("access a { mac = { 2:0, 02:00:00:00:00:01 } }",
+		"p.conf:1: mac: \"2:0\" is no MAC address of one host, allowed is "
+		"\"a4:c0:e1:00:00:01\"");
+	for (unsigned int i = 0; i <= LEASE_ACCESS_MACS; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s02:00:00:00:00:01",
+				      i ? ", " : "access a { mac = { ");
+	snprintf(text + n, sizeof(text) - n, " } }");
+	refuses(text,
+		"p.conf:1: mac: \"02:00:00:00:00:01\" is one too many, 8 addresses are "
+		"allowed");
+	n = 0;
+	refuses("access a { port = 1 }",
+		"p.conf:1: port: no such key, allowed here: address, mac, ports, leases, "
+		"open-nat");
 	refuses("access a { address = 1.2.3.4 }\naccess a { address = 1.2.3.5 }\n",
 		"p.conf:2: syntax: found duplicate title 'a'");
 	for (unsigned int i = 0; i <= LEASE_ACCESS_MAX; i++)
@@ -265,7 +284,7 @@ static void every_truncation_of_a_good_file_ends_well(void **state)
 		"wan \"ppp0\" {}\n"
 		"forward \"web\" { port = { \"tcp/80\", 90-91 } to = \"192.168.1.2\"\n"
 		"from = { 11.0.0.0/24 } return-via-router = true }\n"
-		"access \"a\" { address = { ::/0 } ports = { 1 } leases = 3 }\n"
+		"access \"a\" { address = { ::/0 } mac = 02:00:00:00:00:01 ports = { 1 } leases = 3 }\n"
 		"router { masquerade = true wan-allow = { icmp, 22 } }\n";
 
 	(void)state;

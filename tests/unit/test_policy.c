@@ -132,6 +132,145 @@ static void external_ports_are_refused_with_their_own_reason(void **state)
 			 LEASE_OK);
 }
 
+/* Host 20 and its IPv6 address have the MAC address of a rule, if it is known; host 40 is
+ * behind another router. */
+static enum access_mac mac_known;
+
+static enum access_mac mac_of(void *arg, const struct in6_addr *internal,
+			      uint8_t mac[MAC_LEN])
+{
+	uint8_t last = internal->s6_addr[15];
+
+	(void)arg;
+	if (last == 40)
+		return ACCESS_MAC_NONE;
+	memcpy(mac, "\2\0\0\0\0", MAC_LEN - 1);
+	mac[5] = last == 20 ? 7 : 8;
+	return mac_known;
+}
+
+/* Below 1024, more leases and open NAT for one MAC address. */
+static struct lease_access mac_rules[2];
+
+static void rules_by_mac(struct rig *g)
+{
+	mac_rules[0] = (struct lease_access){
+		.name = "console",
+		.n_macs = 1,
+		.macs = {{2, 0, 0, 0, 0, 7}},
+		.n_ports = 1,
+		.ports = {{.first = 80, .last = 90, .udp = true}},
+		.has_leases = true,
+		.leases = 100,
+		.open_nat = ACCESS_OPEN_NAT_ON,
+	};
+	mac_rules[1] = (struct lease_access){.name = "others",
+					     .n_nets = 1,
+					     .nets = {{host(0), 120}},
+					     .has_leases = true,
+					     .leases = 3};
+	g->policy.access = mac_rules;
+	g->policy.n_access = 2;
+	g->policy.mac = mac_of;
+	g->policy.lan[0].open_nat = false;
+	mac_known = ACCESS_MAC_KNOWN;
+}
+
+/* Issue 5, design 7: a rule by MAC address */
+static void a_rule_may_name_a_host_by_its_mac_address(void **state)
+{
+	struct in6_addr in = host(20), in6 = host6(20), other = host(21), far = host(40);
+	struct rig *g = *state;
+	const struct lease_policy *p = &g->policy;
+
+	rules_by_mac(g);
+	assert_int_equal(policy_quota(p, &in), 100);
+	assert_int_equal(policy_quota(p, &in6), 100);
+	assert_true(policy_unasked(p, &in));
+	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 80, &in),
+			 LEASE_OK);
+	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 4000, &in),
+			 LEASE_ACCESS);
+	assert_int_equal(policy_pinhole(p, LEASE_BY_PCP, IPPROTO_UDP, 90, &in6),
+			 LEASE_OK);
+	assert_int_equal(policy_quota(p, &other), 3);
+	assert_false(policy_unasked(p, &other));
+	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 80, &other),
+			 LEASE_ACCESS);
+	assert_int_equal(policy_quota(p, &far), 3);
+	assert_false(policy_undecided(p, &in) || policy_undecided(p, &far));
+	/* Also with a network: both have to be right. */
+	mac_rules[0].n_nets = 1;
+	mac_rules[0].nets[0] = (struct prefix){host(16), 125};
+	assert_int_equal(policy_quota(p, &in), 100);
+	mac_rules[0].nets[0] = (struct prefix){host(24), 125};
+	assert_int_equal(policy_quota(p, &in), 3);
+}
+
+/* Nobody gets anything by it, and nobody loses what he has got. */
+static void a_mac_address_that_is_not_known_is_no_host_s(void **state)
+{
+	struct in6_addr in = host(20), far = host(40);
+	struct rig *g = *state;
+	const struct lease_policy *p = &g->policy;
+	struct lease l = {
+		.protocol = IPPROTO_UDP, .ext_port = 80, .int_port = 80, .internal = in};
+
+	rules_by_mac(g);
+	mac_known = ACCESS_MAC_UNKNOWN;
+	assert_int_equal(policy_quota(p, &in), 3);
+	assert_false(policy_unasked(p, &in));
+	assert_int_equal(policy_ext_port(p, LEASE_BY_UPNP, IPPROTO_UDP, 80, &in),
+			 LEASE_ACCESS);
+	assert_true(policy_undecided(p, &in));
+	assert_int_equal(policy_quota_kept(p, &in), 100);
+	assert_int_equal(policy_kept(p, LEASE_BY_UPNP, &l), LEASE_OK);
+	assert_int_equal(policy_kept(p, LEASE_BY_OPEN_NAT, &l), LEASE_OK);
+	l.ext_port = l.int_port = 8000; /* by the rule after it */
+	assert_int_equal(policy_kept(p, LEASE_BY_UPNP, &l), LEASE_OK);
+	l.ext_port = l.int_port = 100; /* by no rule */
+	assert_int_equal(policy_kept(p, LEASE_BY_UPNP, &l), LEASE_ACCESS);
+	l.ext_port = l.int_port = 80;
+	l.internal = far;
+	assert_int_equal(policy_kept(p, LEASE_BY_UPNP, &l), LEASE_ACCESS);
+	assert_int_equal(policy_quota_kept(p, &far), 3);
+	mac_known = ACCESS_MAC_KNOWN;
+	l.internal = host(21);
+	assert_int_equal(policy_kept(p, LEASE_BY_UPNP, &l), LEASE_ACCESS);
+	assert_int_equal(policy_quota_kept(p, &l.internal), 3);
+}
+
+static void refused_lease(void *arg, const struct lease *l, enum lease_reason reason)
+{
+	(void)l;
+	assert_int_equal(reason, LEASE_ACCESS);
+	++*(int *)arg;
+}
+
+/* A core that was started again, or another configuration, while the host sleeps. */
+static void a_lease_outlives_what_is_known_of_its_host(void **state)
+{
+	struct rig *g = *state;
+	struct lease found;
+	int refused = 0;
+
+	rules_by_mac(g);
+	ask(g, pmp(20, 80, 80));
+	assert_int_equal(g->reply.reason, LEASE_OK);
+	found = *at(g, 80);
+	mac_known = ACCESS_MAC_UNKNOWN;
+	assert_int_equal(
+		registry_judge(g->book, 9, true, refused_lease, &refused, &g->out), 0);
+	registry_free(g->book);
+	g->book = registry_new(&g->policy);
+	assert_int_equal(registry_adopt(g->book, &found, g->now), LEASE_OK);
+	mac_known = ACCESS_MAC_KNOWN;
+	mac_rules[0].macs[0][5] = 9;
+	assert_int_equal(
+		registry_judge(g->book, 9, true, refused_lease, &refused, &g->out), 1);
+	assert_int_equal(refused, 1);
+}
+
 static void remote_prefixes_have_one_form(void **state)
 {
 	struct in6_addr a, b;
@@ -171,6 +310,9 @@ int main(void)
 		T(the_admin_opens_towards_any_host_of_any_lan),
 		T(inside_ports_below_1024_are_refused),
 		T(external_ports_are_refused_with_their_own_reason),
+		T(a_rule_may_name_a_host_by_its_mac_address),
+		T(a_mac_address_that_is_not_known_is_no_host_s),
+		T(a_lease_outlives_what_is_known_of_its_host),
 		T(remote_prefixes_have_one_form),
 	};
 

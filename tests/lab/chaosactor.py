@@ -215,6 +215,7 @@ class Actor:
         if "wan" in self.undo:
             self.undo.pop("wan")()
         before, self.wan = self.wan, self.other_wan()
+        self.note(f"  {self.wan}")
         self.lab.wan_moves(before, self.wan)
         self.inet_routes()
 
@@ -226,6 +227,7 @@ class Actor:
         self.undo.pop("wan", None)
         self.index += 1
         self.wan = self.other_wan()
+        self.note(f"  {self.wan}")
         self.lab.gw.ip("link del wan0\n")
         self.lab.gw.ip(f"link add filler{self.index} type bridge\n")
         time.sleep(self.random.random() * 0.5)

@@ -29,6 +29,17 @@ def pytest_sessionstart(session):
     gateway.add_users()
 
 
+# What takes long, the longest first: several run at a time, and none of these is to be the last.
+LONG = ("test_nft", "test_repair", "test_announce", "test_gone", "test_processes", "test_life",
+        "test_page", "test_conntrack", "test_store", "test_triggers", "test_upnp_discovery",
+        "test_open_nat", "test_nat_behaviour", "test_policy", "test_router", "test_upnp_ipv6")
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: n for n, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield

@@ -45,6 +45,12 @@ def served(host, gateway=None, packet=b"\0\0", source="0.0.0.0", timeout=net.PAT
     return net.wait_for(ask, timeout, f"an answer to {host.name}", 0.02)
 
 
+def told(host, address=net.WAN):
+    """Waits until that is the external address that the worker tells: the kernel has it before."""
+    with Client(host) as c:
+        net.wait_for(lambda: c.address().address == address, what=f"{address} to be told")
+
+
 class Client:
     """A connected socket, as libnatpmp and Bitcoin Core have: replies from elsewhere are lost."""
 

@@ -70,4 +70,4 @@ def shows(host, condition, what, url=URL):
     def look():
         page = get(host, url)
         return page if condition(page) else None
-    return net.wait_for(look, 5, what, 0.1)
+    return net.wait_for(look, what=what, pause=0.1)

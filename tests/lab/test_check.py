@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 import gateway
+import natpmp
 import net
 import pcp
 
@@ -311,6 +312,7 @@ def test_a_wan_address_that_the_internet_does_not_reach(lab, gw, check, address,
         lab.gw.ip(f"addr add {net.WAN}/24 dev wan0\naddr del {address}/24 dev wan0\n"
                   f"route replace default via {net.REMOTE1}")
     check.until(lambda f: not f)
+    natpmp.told(lab.console)
 
 
 def test_no_wan(lab, gw, check):
@@ -321,6 +323,7 @@ def test_no_wan(lab, gw, check):
     finally:
         lab.gw.ip(f"link set wan0 up\nroute replace default via {net.REMOTE1}")
     check.until(lambda f: not f)
+    natpmp.told(lab.console)
 
 
 def test_usage(gw):

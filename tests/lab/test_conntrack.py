@@ -128,7 +128,7 @@ def test_what_runs_out_may_go_on(port):
             with Sender(lab, p, s) as expired, Sender(lab, q, t) as deleted:
                 expired.begins()
                 deleted.begins()
-                net.wait_for(lambda: not gw.lease("udp", p), 3, "its end")
+                net.wait_for(lambda: not gw.lease("udp", p), what="its end")
                 expired.goes_on()
                 ended = time.monotonic()
                 c.delete(pcp.UDP, q)
@@ -258,10 +258,11 @@ def test_flows_of_the_former_address_are_cut(lab, gw, console, port):
                 with contextlib.suppress(OSError):
                     return remote.recvfrom(64)[1] == ("11.0.0.9", p)
                 return False
-            net.wait_for(answered_from, 2, "an answer from the new address")
+            net.wait_for(answered_from, what="an answer from the new address")
         finally:
             lab.wan_moves("11.0.0.9", net.WAN)
-            net.wait_for(lambda: net.arrives(lab.inet, s, p, timeout=0.2), 3, "the old address")
+            net.wait_for(lambda: net.arrives(lab.inet, s, p, timeout=0.2), what="the old address")
+            natpmp.told(lab.console)
 
 
 def test_a_flow_of_an_address_of_before_is_in_nobodys_way(lab, gw, console, port):
@@ -273,15 +274,16 @@ def test_a_flow_of_an_address_of_before_is_in_nobodys_way(lab, gw, console, port
         def comes(addr):
             with contextlib.suppress(OSError, net.LabError):  # or by another source
                 return net.comes_through(remote, s, p, addr, 0.2)
-        net.wait_for(lambda: comes(net.WAN), 1, "a flow by the first address")
+        net.wait_for(lambda: comes(net.WAN), what="a flow by the first address")
         core = gw.process_id("core")
         gateway.kill(core, signal.SIGSTOP)
         lab.wan_moves(*addrs[0:2])
         gateway.kill(core)
-        net.wait_for(lambda: comes(addrs[1]), 3, "the same by the second")
+        net.wait_for(lambda: comes(addrs[1]), what="the same by the second")
         for before, now in zip(addrs[1:], addrs[2:]):
             lab.wan_moves(before, now)
-            net.wait_for(lambda: comes(now), 3, f"the same by {now}")
+            net.wait_for(lambda: comes(now), what=f"the same by {now}")
+    natpmp.told(lab.console)
 
 
 def test_flows_of_a_port_that_upnp_takes_are_moved(lab, gw, console2, port):

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import gateway
+import natpmp
 import net
 import pcp
 import upnp
@@ -197,7 +198,7 @@ def test_elsewhere_than_on_the_router_nobody_is_tried(lab, gw, port):
 
 def test_double_nat(lab, gw, explain, port, behind):  # noqa: F811
     p = port()
-    net.wait_for(lambda: gw.json("status")["wan"]["address"].startswith("10."), what="the WAN")
+    natpmp.told(lab.console, "10.9.0.2")
     with pcp.Client(lab.console) as console, lab.console.udp(p):
         assert console.map(pcp.UDP, p, p).result == 0
         said = explain(f"udp/{p}")

@@ -97,6 +97,7 @@ def test_it_shows_the_internet_side(lab, gw):
                   f"route replace default via {net.REMOTE1} dev wan0\n")
     seen = page.shows(lab.pc, verdict("Public address"), "the public address again")
     assert net.WAN in seen.wan and "Connected for" in seen.wan
+    natpmp.told(lab.pc)
 
 
 def test_a_lease_comes_and_goes(lab, igd, port):

@@ -213,6 +213,7 @@ def test_the_wan_is_told(lab, gw):
         finally:
             lab.gw.ip("address flush dev wan0\n")
             lab.wan_up()
+            told("Connected", net.WAN)
 
 
 # Those who do not listen

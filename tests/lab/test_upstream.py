@@ -9,6 +9,7 @@ import threading
 import pytest
 
 import gateway
+import natpmp
 import net
 from test_check import Check
 
@@ -58,9 +59,10 @@ def behind(lab, gw):
               f"route replace default via {net.REMOTE1}")
     lab.inet.ip(f"addr del {NEXT}/24 dev eth0")
     net.wait_for(lambda: not gw.processes("upstream"), what="the end of the upstream worker")
+    natpmp.told(lab.console)
 
 
-def double_nat(gw, words, timeout=8):
+def double_nat(gw, words, timeout=net.PATIENCE):
     def text():
         found = json.loads(gw.cli("check", "--json").stdout)["findings"]
         said = [f["text"] for f in found if f["id"] == "double-nat"]

@@ -136,8 +136,8 @@ static int ask(struct conntrack *ct, struct nlmsghdr *nlh, nl_message_cb each, v
 }
 
 /* A dump of what has those parts in the first packet (tuple CTA_TUPLE_ORIG) or in the answers
- * (CTA_TUPLE_REPLY); no parts: of all IPv4 flows. Kernels before 5.8 do not filter and send
- * everything: whoever reads looks at each. */
+ * (CTA_TUPLE_REPLY). Kernels before 5.8 do not filter and send everything: whoever reads looks
+ * at each. */
 static int dump(struct conntrack *ct, uint16_t tuple, uint8_t protocol,
 		const struct flow_end *e, uint32_t parts, nl_message_cb each, void *arg)
 {
@@ -146,15 +146,12 @@ static int dump(struct conntrack *ct, uint16_t tuple, uint8_t protocol,
 					  AF_INET);
 	struct nlattr *nest;
 
-	if (parts) {
-		put_tuple(nlh, tuple, protocol, e, parts);
-		nest = mnl_attr_nest_start(nlh, CTA_FILTER);
-		mnl_attr_put_u32(nlh, CTA_FILTER_ORIG_FLAGS,
-				 tuple == CTA_TUPLE_ORIG ? parts : 0);
-		mnl_attr_put_u32(nlh, CTA_FILTER_REPLY_FLAGS,
-				 tuple == CTA_TUPLE_REPLY ? parts : 0);
-		mnl_attr_nest_end(nlh, nest);
-	}
+	put_tuple(nlh, tuple, protocol, e, parts);
+	nest = mnl_attr_nest_start(nlh, CTA_FILTER);
+	mnl_attr_put_u32(nlh, CTA_FILTER_ORIG_FLAGS, tuple == CTA_TUPLE_ORIG ? parts : 0);
+	mnl_attr_put_u32(nlh, CTA_FILTER_REPLY_FLAGS,
+			 tuple == CTA_TUPLE_REPLY ? parts : 0);
+	mnl_attr_nest_end(nlh, nest);
 	return ask(ct, nlh, each, arg);
 }
 
@@ -254,12 +251,14 @@ static int find_v4(struct judge *j)
 		return err;
 	if (!f->all && n_questions(f) <= PORTS_MAX)
 		return find_by_ports(j);
-	if (f->contested)
-		return dump(j->ct, CTA_TUPLE_ORIG, 0, NULL, 0, judge_one, j);
+	if (addr_is_none(&f->wan4))
+		return 0;
+	/* Twice through the table, but without what ends at the router: often that is most. */
 	e.dst = f->wan4;
-	return addr_is_none(&f->wan4)
-		       ? 0
-		       : dump(j->ct, CTA_TUPLE_ORIG, 0, &e, BY_DST, judge_one, j);
+	err = dump(j->ct, CTA_TUPLE_ORIG, 0, &e, BY_DST, judge_one, j);
+	if (!err && f->contested)
+		err = dump(j->ct, CTA_TUPLE_REPLY, 0, &e, BY_DST, judge_one, j);
+	return err;
 }
 
 /* What the kernel says of the deletes: that one is gone already is no matter. */

@@ -40,7 +40,7 @@ func run(address string, port int64) (s said, err error) {
 	if s.Description, err = c.GetInterfaceDescription(ctx, "org.portreeve"); err != nil {
 		return
 	}
-	if s.Leases, err = orgportreeve.List().Call(ctx, c); err != nil {
+	if s.Leases, err = orgportreeve.List().Call(ctx, c, nil); err != nil {
 		return
 	}
 	if s.Version, _, _, _, _, _, _, _, err = orgportreeve.Status().Call(ctx, c); err != nil {

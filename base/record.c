@@ -297,6 +297,7 @@ static const struct {
 		{"filters",
 		 "more filters than a lease may have, or such as contradict each other"},
 	[LEASE_KERNEL] = {"kernel", "the kernel refused the change"},
+	[LEASE_DENIED] = {"denied", "the admin denies it"},
 };
 
 const char *lease_reason_name(enum lease_reason reason)

@@ -133,6 +133,7 @@ enum lease_reason {
 	LEASE_REMOTE,    /* a remote restriction that cannot be kept */
 	LEASE_FILTERS,   /* more filters than a lease may have */
 	LEASE_KERNEL,    /* the kernel refused the change */
+	LEASE_DENIED,    /* the admin has denied the host or the port */
 	LEASE_REASON_END,
 };
 

@@ -27,6 +27,10 @@ static const char help[] =
 	"  add PORT HOST\n"
 	"                opens a port to a host, as 192.168.1.20:3074 (for root)\n"
 	"  delete PORT   closes a port now (for root)\n"
+	"  deny [HOST] [PORT]\n"
+	"                lets no host open that port, nor that host any port or that one,\n"
+	"                from now on (for root); alone: what is denied\n"
+	"  allow [HOST] [PORT]  takes that back (for root)\n"
 	"  history       what was opened, closed and refused, and why\n"
 	"  reload        reads the configuration again and applies it (for root)\n"
 	"  nat-type [HOST]  what a game on that host sees, as consoles grade it, and why\n"
@@ -58,7 +62,8 @@ static const struct cli_command {
 	{"check", cli_check},       {"reload", cli_reload},     {"history", cli_history},
 	{"explain", cli_explain},   {"show", cli_show},         {"import", cli_import},
 	{"add", cli_add},           {"watch", cli_watch},       {"metrics", cli_metrics},
-	{"nat-type", cli_nat_type}, {"profiles", cli_profiles},
+	{"nat-type", cli_nat_type}, {"profiles", cli_profiles}, {"deny", cli_deny},
+	{"allow", cli_allow},
 };
 
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)
@@ -130,6 +135,9 @@ static const char *remedy(const char *reason)
 		{"not-lan", "portreeve status shows the LANs"},
 		{"access", "only a global address of IPv6 can be reached from outside"},
 		{"quota-table", "raise limits { leases = ... } in portreeve.conf"},
+		{"full",
+		 "take one back with portreeve allow, or deny a network or a range"},
+		{"state", "it is not denied now; is there room on the disk?"},
 		{"no-wan", "portreeve check says what is wrong with the WAN"},
 	};
 
@@ -175,9 +183,9 @@ int cli_connect(const struct cli *cli, struct client **out)
 	return err ? cli_fail_client(cli, err) : CLI_OK;
 }
 
-int cli_call(const struct cli *cli, const char *method, json_t *parameters, json_t **out)
+int cli_ask(const struct cli *cli, const char *method, json_t *parameters,
+	    struct client_reply *reply)
 {
-	struct client_reply reply;
 	struct client *cl = NULL;
 	int code = cli_connect(cli, &cl), err;
 
@@ -187,10 +195,18 @@ int cli_call(const struct cli *cli, const char *method, json_t *parameters, json
 	}
 	err = client_call(cl, method, parameters, false);
 	if (!err)
-		err = client_next(cl, &reply);
+		err = client_next(cl, reply);
 	client_close(cl);
-	if (err)
-		return cli_fail_client(cli, err);
+	return err ? cli_fail_client(cli, err) : CLI_OK;
+}
+
+int cli_call(const struct cli *cli, const char *method, json_t *parameters, json_t **out)
+{
+	struct client_reply reply;
+	int code = cli_ask(cli, method, parameters, &reply);
+
+	if (code)
+		return code;
 	if (reply.error[0]) {
 		code = cli_fail_reply(cli, &reply);
 		json_decref(reply.parameters);

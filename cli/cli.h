@@ -64,6 +64,8 @@ int cli_watch(struct cli *cli, int argc, char **argv);
 int cli_import(struct cli *cli, int argc, char **argv);
 int cli_show(struct cli *cli, int argc, char **argv);
 int cli_reload(struct cli *cli, int argc, char **argv);
+int cli_deny(struct cli *cli, int argc, char **argv);
+int cli_allow(struct cli *cli, int argc, char **argv);
 int cli_nat_type(struct cli *cli, int argc, char **argv);
 int cli_profiles(struct cli *cli, int argc, char **argv);
 
@@ -76,6 +78,10 @@ int cli_fail_client(const struct cli *cli, int err);
 int cli_fail_reply(const struct cli *cli, const struct client_reply *reply);
 
 int cli_connect(const struct cli *cli, struct client **out);
+/* One call, one reply, or the error in it; takes the parameters over. CLI_OK, then the reply's
+ * parameters are the caller's, or what was printed. */
+int cli_ask(const struct cli *cli, const char *method, json_t *parameters,
+	    struct client_reply *reply);
 /* One call, one reply, which has no error; takes the parameters over. CLI_OK or what was
  * printed; the reply's parameters are the caller's. */
 int cli_call(const struct cli *cli, const char *method, json_t *parameters, json_t **out);

@@ -38,19 +38,10 @@ static int delete_fail(const struct cli *cli, const struct client_reply *reply,
 static int delete_run(const struct cli *cli, json_t *parameters, const char *port)
 {
 	struct client_reply reply;
-	struct client *cl = NULL;
-	int code = cli_connect(cli, &cl), err;
+	int code = cli_ask(cli, "org.portreeve.Delete", parameters, &reply);
 
-	if (code) {
-		json_decref(parameters);
+	if (code)
 		return code;
-	}
-	err = client_call(cl, "org.portreeve.Delete", parameters, false);
-	if (!err)
-		err = client_next(cl, &reply);
-	client_close(cl);
-	if (err)
-		return cli_fail_client(cli, err);
 	if (reply.error[0])
 		code = delete_fail(cli, &reply, port);
 	else if (cli->json)

@@ -6,6 +6,7 @@ libcli_a_SOURCES = \
 	cli/cli.c cli/cli.h \
 	cli/client.c cli/client.h \
 	cli/delete.c \
+	cli/deny.c \
 	cli/explain.c \
 	cli/history.c \
 	cli/import.c cli/import.h cli/import_inside.h \

@@ -105,19 +105,10 @@ static int ask(const struct cli *cli, const char *protocol, uint16_t port, json_
 	json_t *parameters = json_pack("{s:s,s:i}", "protocol", protocol, "external_port",
 				       (int)port);
 	struct client_reply reply;
-	struct client *cl = NULL;
-	int code = cli_connect(cli, &cl), err;
+	int code = cli_ask(cli, "org.portreeve.Flows", parameters, &reply);
 
-	if (code) {
-		json_decref(parameters);
+	if (code)
 		return code;
-	}
-	err = client_call(cl, "org.portreeve.Flows", parameters, false);
-	if (!err)
-		err = client_next(cl, &reply);
-	client_close(cl);
-	if (err)
-		return cli_fail_client(cli, err);
 	if (!reply.error[0])
 		json_array_append(ports, reply.parameters);
 	else if (strcmp(reply.error, "org.portreeve.NotFound") != 0)

@@ -147,13 +147,23 @@ static void control_reload(void *arg, struct varlink_call *call)
 }
 
 static const struct varlink_method control_methods[] = {
-	{"List", control_list},         {"Status", control_status},
-	{"Add", control_add},           {"Delete", control_delete},
-	{"History", control_history},   {"Check", control_check},
-	{"Watch", control_watch},       {"Metrics", control_metrics},
-	{"Explain", control_explain},   {"Flows", control_flows},
-	{"Reload", control_reload},     {"NatType", control_nat_type},
-	{"Profiles", control_profiles}, {NULL, NULL},
+	{"List", control_list},
+	{"Status", control_status},
+	{"Add", control_add},
+	{"Delete", control_delete},
+	{"History", control_history},
+	{"Check", control_check},
+	{"Watch", control_watch},
+	{"Metrics", control_metrics},
+	{"Explain", control_explain},
+	{"Flows", control_flows},
+	{"Reload", control_reload},
+	{"NatType", control_nat_type},
+	{"Profiles", control_profiles},
+	{"Deny", control_deny},
+	{"Allow", control_allow},
+	{"Denials", control_denials},
+	{NULL, NULL},
 };
 
 /* Made from org.portreeve.varlink at build time. */

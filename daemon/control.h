@@ -18,6 +18,7 @@
 #include "daemon/nat_type.h"
 #include "daemon/traffic.h"
 #include "firewall/conntrack.h"
+#include "lease/denial.h"
 #include "lease/lease.h"
 
 #define CONTROL_LANS 16 /* LEASE_LANS_MAX */
@@ -87,7 +88,7 @@ typedef void (*control_flows_done)(void *arg, int err, const struct control_flow
 struct control_counts {
 	uint64_t granted[LEASE_BY_END];
 	uint64_t renewed[LEASE_BY_END];
-	uint64_t ended[LEASE_END_MOVED + 1];
+	uint64_t ended[LEASE_END_DENIED + 1];
 	uint64_t refused[LEASE_REASON_END];
 };
 
@@ -114,6 +115,13 @@ struct control_ops {
 	/* Asks for a lease, for root; the same of `done`. */
 	void (*add_lease)(void *core, const struct lease_request *req,
 			  void (*done)(void *arg, enum lease_reason reason), void *arg);
+	/* What the admin denies, borrowed until the next call of anything; one more: how many
+	 * leases that has ended, and how many stay as the admin has opened them; one less. What
+	 * cannot be kept does not hold: -ENOSPC, -ENOENT (none is like it), -errno. */
+	const struct lease_denial *(*denials)(void *core, size_t *n);
+	int (*deny)(void *core, const struct lease_denial *d, size_t *ended,
+		    size_t *kept);
+	int (*allow)(void *core, const struct lease_denial *d);
 	/* Looks at the machine now. Borrowed until the next call; NULL: no memory. */
 	const struct check_report *(*check)(void *core);
 	/* A page of the history; `done` comes exactly once, and may come before this returns. */

@@ -60,5 +60,8 @@ json_t *control_lease_with(const struct control *c, const struct lease *l,
 			   uint64_t now_ms, const struct traffic_sum *sum);
 void control_list(void *arg, struct varlink_call *call);
 void control_delete(void *arg, struct varlink_call *call);
+void control_deny(void *arg, struct varlink_call *call);
+void control_allow(void *arg, struct varlink_call *call);
+void control_denials(void *arg, struct varlink_call *call);
 void control_nat_type(void *arg, struct varlink_call *call);
 void control_profiles(void *arg, struct varlink_call *call);

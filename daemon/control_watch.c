@@ -155,7 +155,7 @@ void control_metrics(void *arg, struct varlink_call *call)
 		return;
 	n = c->ops->counts(c->core);
 	ended = json_array();
-	for (int end = LEASE_END_DELETED; end <= LEASE_END_MOVED; end++)
+	for (int end = LEASE_END_DELETED; end <= LEASE_END_DENIED; end++)
 		count_add(ended, lease_end_name((enum lease_end)end), n->ended[end]);
 	refused = json_array();
 	for (int reason = LEASE_OK + 1; reason < LEASE_REASON_END; reason++)

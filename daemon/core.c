@@ -323,6 +323,7 @@ int core_run(struct core *c)
 		return err;
 	}
 	identity_load(&c->identity, c->options->state_dir);
+	core_denials_load(c);
 	core_look_around(c, CORE_START);
 	kept = ledger_adopt(c->ledger);
 	if (kept < 0) {

@@ -17,6 +17,7 @@
 #include "daemon/core_trigger.h"
 #include "daemon/core_upstream.h"
 #include "daemon/cut.h"
+#include "daemon/denials.h"
 #include "daemon/heal.h"
 #include "daemon/identity.h"
 #include "daemon/ledger.h"
@@ -76,6 +77,7 @@ struct core {
 	const struct options *options;
 	struct config config;
 	struct identity identity;
+	struct denials denials;
 	struct lease_policy policy;
 	struct topology topology;
 	struct links *links;
@@ -226,6 +228,12 @@ void core_flows_of(void *arg, uint8_t protocol, uint16_t port, control_flows_don
 		   void *done_arg);
 /* Those that have not been answered are not answered any more. */
 void core_explain_end(struct core *c);
+
+/* What the admin denies, from the state directory; then as struct control_ops has them. */
+void core_denials_load(struct core *c);
+const struct lease_denial *core_denials(void *arg, size_t *n);
+int core_deny(void *arg, const struct lease_denial *d, size_t *ended, size_t *kept);
+int core_allow(void *arg, const struct lease_denial *d);
 
 /* What stands in the way now; NULL: no memory. */
 const struct check_report *core_check(void *arg);

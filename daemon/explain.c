@@ -80,7 +80,7 @@ advise(struct explain_report *r, const char *verdict, const char *fmt, ...)
 static void advise_refused(struct explain_report *r, const struct explain_facts *f,
 			   enum lease_reason reason)
 {
-	char port[PORT_TEXT];
+	char port[PORT_TEXT], denial[DENIAL_TEXT];
 
 	port_text(f->protocol, f->port, port);
 	switch (reason) {
@@ -105,6 +105,11 @@ static void advise_refused(struct explain_report *r, const struct explain_facts 
 	case LEASE_ROUTER:
 		advise(r, "refused",
 		       "ss -lntup shows which program of the router has it");
+		break;
+	case LEASE_DENIED:
+		advise(r, "refused", "to take that back: portreeve allow %s",
+		       f->denial ? denial_text(f->denial, denial)
+				 : "what portreeve deny lists");
 		break;
 	case LEASE_TAKEN:
 	case LEASE_NOT_OWNER:
@@ -151,10 +156,11 @@ static void judge_ended(struct explain_report *r, const struct explain_facts *f)
 		[LEASE_END_POLICY] = "is not allowed by the configuration any more",
 		[LEASE_END_GONE] = "ended as its host had left the LAN",
 		[LEASE_END_MOVED] = "moved to the address that its host has now",
+		[LEASE_END_DENIED] = "was denied by the admin",
 	};
 	const struct store_event *e = f->event;
-	enum lease_end end = e->reason <= LEASE_END_MOVED ? (enum lease_end)e->reason
-							  : LEASE_END_NONE;
+	enum lease_end end = e->reason <= LEASE_END_DENIED ? (enum lease_end)e->reason
+							   : LEASE_END_NONE;
 	char who[ADDR_PORT_TEXT], port[PORT_TEXT], ago[DURATION_TEXT];
 	uint64_t ms = f->wall_ms > e->time_ms ? f->wall_ms - e->time_ms : 0;
 
@@ -179,12 +185,15 @@ static void explain_elsewhere(struct explain_report *r, const struct lease *l)
 static void explain_absent(const struct explain_facts *f, struct explain_report *r)
 {
 	const struct store_event *e = f->event;
-	char port[PORT_TEXT];
+	char port[PORT_TEXT], denial[DENIAL_TEXT];
 
 	port_text(f->protocol, f->port, port);
 	say(r, "lease", EXPLAIN_BAD, "there is no lease of %s", port);
 	explain_elsewhere(r, f->elsewhere);
-	if (f->policy)
+	if (f->denial && f->policy == LEASE_DENIED)
+		say(r, "policy", EXPLAIN_BAD, "%s is denied by portreeve deny",
+		    denial_text(f->denial, denial));
+	else if (f->policy)
 		say(r, "policy", EXPLAIN_BAD, "no host may be given it: %s",
 		    lease_reason_text(f->policy));
 	if (!f->history_known)
@@ -192,6 +201,9 @@ static void explain_absent(const struct explain_facts *f, struct explain_report 
 		    "the history cannot be read, so what was before is not known");
 	if (e && e->what == STORE_REFUSED)
 		judge_refused(r, f);
+	if (f->denial && f->policy == LEASE_DENIED)
+		judge(r, "refused", lease_reason_name(LEASE_DENIED),
+		      "the admin denies %s", denial_text(f->denial, denial));
 	if (f->policy) {
 		judge(r, "refused", lease_reason_name(f->policy),
 		      "no host may be given %s: %s", port, lease_reason_text(f->policy));

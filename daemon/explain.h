@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "daemon/check.h"
+#include "lease/denial.h"
 #include "lease/lease.h"
 
 #define EXPLAIN_FACTS 48
@@ -49,7 +50,8 @@ struct explain_facts {
 	const struct lease
 		*elsewhere;       /* of that inside port, with another external one */
 	enum lease_reason policy; /* why nobody may be given that port; LEASE_OK */
-	const struct store_event *event; /* the last one of that port; NULL */
+	const struct lease_denial *denial; /* with LEASE_DENIED: which one */
+	const struct store_event *event;   /* the last one of that port; NULL */
 	bool history_known;
 };
 

@@ -484,7 +484,7 @@ void ledger_log_not_allowed(void *arg, const struct lease *lease,
 	char to[ADDR_PORT_TEXT];
 
 	(void)arg;
-	log_info("lease %s/%u to=%s is not allowed by the present configuration: %s",
+	log_info("lease %s/%u to=%s is not allowed now: %s",
 		 lease->protocol == IPPROTO_TCP ? "tcp" : "udp", lease->ext_port,
 		 addr_port_text(&lease->internal, lease->int_port, to),
 		 lease_reason_text(reason));

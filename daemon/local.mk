@@ -6,6 +6,7 @@ libdaemon_a_SOURCES = \
 	daemon/control.c daemon/control.h daemon/control_inside.h \
 	daemon/control_add.c \
 	daemon/control_delete.c \
+	daemon/control_deny.c \
 	daemon/control_explain.c \
 	daemon/control_history.c \
 	daemon/control_lease.c \
@@ -16,6 +17,7 @@ libdaemon_a_SOURCES = \
 	daemon/core_admin.c \
 	daemon/core_check.c \
 	daemon/core_config.c \
+	daemon/core_deny.c \
 	daemon/core_explain.c \
 	daemon/core_history.c daemon/core_history.h \
 	daemon/core_keep.c \
@@ -30,6 +32,7 @@ libdaemon_a_SOURCES = \
 	daemon/core_tell.c \
 	daemon/core_trigger.c daemon/core_trigger.h \
 	daemon/core_unasked.c \
+	daemon/denials.c daemon/denials.h \
 	daemon/dirty.c daemon/dirty.h \
 	daemon/cut.c daemon/cut.h \
 	daemon/epoch.c daemon/epoch.h \
@@ -152,3 +155,8 @@ tests_unit_test_core_store_SOURCES = tests/unit/test_core_store.c
 tests_unit_test_core_store_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_core_store_LDADD = libdaemon_san.a liblease_san.a libbase_san.a \
 	$(EVENT_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_denial
+tests_unit_test_denial_SOURCES = tests/unit/test_denial.c tests/unit/registry_rig.h
+tests_unit_test_denial_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_denial_LDADD = libdaemon_san.a liblease_san.a libbase_san.a $(UNIT_LIBS)

@@ -144,6 +144,7 @@ static int refusal_add(const struct action *a, enum lease_reason reason)
 	case LEASE_NOT_LAN:
 	case LEASE_THIRD_PARTY:
 	case LEASE_ACCESS:
+	case LEASE_DENIED:
 	case LEASE_RESERVED:
 	case LEASE_ROUTER:
 	case LEASE_STATIC:

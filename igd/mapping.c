@@ -110,6 +110,7 @@ static int refusal_map(const struct action *a, enum lease_reason reason)
 	case LEASE_NOT_LAN:
 	case LEASE_THIRD_PARTY:
 	case LEASE_ACCESS:
+	case LEASE_DENIED:
 	case LEASE_NOT_OWNER:
 	case LEASE_NONCE_MISMATCH:
 		return refused(a);
@@ -153,6 +154,7 @@ static int refusal_entry(enum lease_reason reason, int absent)
 	case LEASE_RESERVED:
 	case LEASE_ROUTER:
 	case LEASE_ACCESS:
+	case LEASE_DENIED:
 	case LEASE_NONCE_MISMATCH:
 		return ERROR_NOT_AUTHORIZED;
 	case LEASE_PROTOCOL:

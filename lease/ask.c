@@ -161,6 +161,10 @@ int ask_renew(const struct ask *a, uint32_t id)
 
 	if (claim_has(&l, LEASE_BY_STATIC) && a->req->by != LEASE_BY_STATIC)
 		return map_static(a, &l);
+	if (!a->privileged &&
+	    (policy_denies(a->r->policy, l.protocol, l.ext_port, &l.internal) ||
+	     policy_denies(a->r->policy, l.protocol, a->req->int_port, &l.internal)))
+		return ask_refuse(a, LEASE_DENIED); /* the admin has opened it */
 	if (ask_nonce_differs(a, &l))
 		return ask_refuse_nonce(a, &l);
 	if ((!ask_overwrites(a) || a->pinhole) && ask_other_port(a, &l))

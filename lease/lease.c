@@ -18,6 +18,8 @@ const char *lease_end_name(enum lease_end end)
 		return "gone";
 	case LEASE_END_MOVED:
 		return "moved";
+	case LEASE_END_DENIED:
+		return "denied";
 	}
 	return "none";
 }

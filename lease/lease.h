@@ -78,13 +78,14 @@ struct lease_change {
 		LEASE_END_POLICY,  /* the present configuration does not allow it */
 		LEASE_END_GONE,    /* its host has left the LAN */
 		LEASE_END_MOVED,   /* to the address that its host has now */
+		LEASE_END_DENIED,  /* the admin denies it now */
 	} end;
 	uint32_t who; /* the caller's mark of the request that caused it */
 	struct lease before;
 	struct lease after;
 };
 
-/* "deleted", "expired", "policy", "gone", "moved". */
+/* "deleted", "expired", "policy", "gone", "moved", "denied". */
 const char *lease_end_name(enum lease_end end);
 
 /* Is it a pinhole: of an IPv6 host, without translation? */

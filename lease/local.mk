@@ -7,6 +7,7 @@ liblease_a_SOURCES = \
 	lease/book.c lease/book.h \
 	lease/claims.c lease/claims.h \
 	lease/deadlines.c lease/deadlines.h \
+	lease/denial.c lease/denial.h \
 	lease/filters.c lease/filters.h \
 	lease/follow.c \
 	lease/forward.c lease/forward.h \

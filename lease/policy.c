@@ -191,6 +191,12 @@ static uint32_t policy_quota_by(const struct lease_policy *p,
 	return rule && rule->has_leases ? rule->leases : p->per_host;
 }
 
+bool policy_denies(const struct lease_policy *p, uint8_t protocol, uint16_t port,
+		   const struct in6_addr *internal)
+{
+	return denial_of(p->denials, p->n_denials, protocol, port, internal);
+}
+
 uint32_t policy_quota(const struct lease_policy *p, const struct in6_addr *internal)
 {
 	return policy_quota_by(p, policy_access(p, internal));
@@ -223,6 +229,8 @@ static bool policy_unasked_by(const struct lease_policy *p,
 			      const struct lease_access *rule,
 			      const struct in6_addr *internal)
 {
+	if (policy_denies(p, IPPROTO_UDP, 0, internal))
+		return false;
 	if (rule && rule->open_nat != ACCESS_OPEN_NAT_AS_LAN)
 		return rule->open_nat == ACCESS_OPEN_NAT_ON;
 	for (size_t i = 0; i < LEASE_LANS_MAX; i++)
@@ -254,8 +262,12 @@ static enum lease_reason int_port_by(const struct lease_policy *p,
 				     uint8_t protocol, uint16_t port,
 				     const struct in6_addr *internal)
 {
+	bool own = by == LEASE_BY_STATIC || by == LEASE_BY_ADMIN;
+
 	if (port == 0)
 		return LEASE_PORT;
+	if (!own && policy_denies(p, protocol, port, internal))
+		return LEASE_DENIED;
 	switch (by) {
 	case LEASE_BY_STATIC:
 	case LEASE_BY_ADMIN:
@@ -305,6 +317,8 @@ static enum lease_reason ext_port_by(const struct lease_policy *p,
 		/* Triggers may open what the reserved list leaves out below 1024. */
 		bool low = by == LEASE_BY_TRIGGER && !(rule && rule->n_ports);
 
+		if (policy_denies(p, protocol, port, internal))
+			return LEASE_DENIED;
 		if (!low && !access_port(rule, protocol, port))
 			return LEASE_ACCESS;
 		if (portset_has(policy_reserved(p, protocol), port))
@@ -387,6 +401,7 @@ bool policy_may_choose(const struct lease_policy *p, uint8_t protocol, uint16_t 
 		       const struct in6_addr *internal)
 {
 	return access_port(policy_access(p, internal), protocol, port) &&
+	       !policy_denies(p, protocol, port, internal) &&
 	       !portset_has(policy_forwarded(p, protocol), port) &&
 	       !portset_has(policy_reserved(p, protocol), port) &&
 	       policy_in_use(p, protocol, port, internal) == LEASE_OK;

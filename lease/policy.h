@@ -41,7 +41,10 @@ enum lease_reason policy_pinhole(const struct lease_policy *p, enum lease_by by,
  * be what any rule allows that could be the host's: it was granted when that was known. */
 enum lease_reason policy_kept(const struct lease_policy *p, enum lease_by by,
 			      const struct lease *l);
-/* How many leases that host may have; and may keep, in the same sense. */
+/* Does the admin deny that port, outside or inside, to that host? */
+bool policy_denies(const struct lease_policy *p, uint8_t protocol, uint16_t port,
+		   const struct in6_addr *internal);
+/* How many leases that host may have; and may keep, in the same sense as policy_kept(). */
 uint32_t policy_quota(const struct lease_policy *p, const struct in6_addr *internal);
 uint32_t policy_quota_kept(const struct lease_policy *p, const struct in6_addr *internal);
 /* May ports open to that host that it did not ask for? */

@@ -344,7 +344,9 @@ int registry_judge(struct registry *r, size_t max, bool strangers,
 		    book_pending(r, all[i].id))
 			continue;
 		refused(arg, &node->lease, reason);
-		book_end(r, all[i].id, LEASE_END_POLICY, (uint32_t)i, out);
+		book_end(r, all[i].id,
+			 reason == LEASE_DENIED ? LEASE_END_DENIED : LEASE_END_POLICY,
+			 (uint32_t)i, out);
 	}
 	free(all);
 	return (int)(out->n - first);

@@ -11,6 +11,7 @@
 #include "base/addr.h"
 #include "base/portset.h"
 #include "lease/access.h"
+#include "lease/denial.h"
 #include "lease/forward.h"
 #include "lease/lease.h"
 
@@ -41,9 +42,11 @@ struct lease_policy {
 	struct portset reserved_tcp;
 	struct portset reserved_udp;
 	struct lease_lan lan[LEASE_LANS_MAX];
-	/* The admin's rules and forwards; they outlive the policy. */
+	/* The admin's rules, denials and forwards; they outlive the policy. */
 	const struct lease_access *access;
 	size_t n_access;
+	const struct lease_denial *denials;
+	size_t n_denials;
 	const struct lease_forward *forwards;
 	size_t n_forwards;
 	struct portset forwarded_tcp; /* the external ports of those */
@@ -134,7 +137,7 @@ enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
 
 /*
  * After a change of the policy: appends the ends of leases that it does not allow, with
- * LEASE_END_POLICY, the youngest first where a host or the table has too many; `refused` is
+ * LEASE_END_POLICY or, as they are denied, LEASE_END_DENIED, the youngest first where a host or the table has too many; `refused` is
  * told each of them with the reason. Without `strangers` those stay that are of no LAN now.
  * Steps that wait for their confirmation hide what they touch. At most `max` at a time; the number appended, 0: all that is left is allowed. -ENOMEM.
  */

@@ -112,6 +112,7 @@ static enum natpmp_result natpmp_result_of(enum lease_reason reason, bool delete
 	case LEASE_NONCE_MISMATCH:
 	case LEASE_NOT_OWNER:
 	case LEASE_REMOTE:
+	case LEASE_DENIED:
 	case LEASE_FILTERS:
 	case LEASE_REASON_END:
 		break;

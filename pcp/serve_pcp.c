@@ -211,6 +211,7 @@ static enum pcp_result pcp_result_of(enum lease_reason reason,
 	case LEASE_NOT_LAN:
 	case LEASE_PORT:
 	case LEASE_RATE:
+	case LEASE_DENIED:
 	case LEASE_NONCE_MISMATCH:
 	case LEASE_NOT_OWNER:
 	case LEASE_NOT_FOUND:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Who gets what, and how much of it: nonces, quotas, rates, switches, and ports in use."""
+import json
 import os
 import socket
 import struct
@@ -13,6 +14,7 @@ import net
 import pcp
 import upnp
 from pcp import TCP, UDP
+from test_schema import valid
 
 # What an admin gets who sets nothing.
 DEFAULTS = 'wan "wan0" {}\nlan "br-lan" {}\nlan "br-guest" {}\n'
@@ -494,3 +496,59 @@ def test_the_admin_opens_a_port(lab, gw, port):
     assert [gw.lease(q, 5902)["remote"] for q in ("tcp", "udp")] == ["12.0.0.0/24"] * 2
     for wrong in (("udp/5901",), ("udp/5901", "here"), ("udp/5901", net.CONSOLE, "--for", "8d")):
         assert gw.cli("add", *wrong).returncode == 64
+
+
+# Denials
+
+
+def test_what_the_admin_denies(bare, daemon, port):
+    """Issue 7, row 1 (deny): leases end and packets stop, every protocol is told no, history and
+    explain name the reason, also after a restart; what is taken back is granted again"""
+    gw, p, other = daemon(gateway.CONFIG), port(), port()
+    said = gw.json("deny")
+    assert valid(said, "deny") == {"denials": []}
+    with pcp.Client(bare.console) as c, natpmp.Client(bare.console) as pmp, \
+            pcp.Client(bare.console2) as c2, bare.console.udp(p) as s, \
+            bare.console2.udp(other) as s2:
+        assert c.map(UDP, p, p).external == p
+        assert c2.map(UDP, other, other).external == other
+        assert net.arrives(bare.inet, s, p) and net.arrives(bare.inet, s2, other)
+        said = valid(gw.json("deny", f"udp/{p}"), "deny")
+        assert (said["ended"], said["kept"]) == (1, 0)
+        said = valid(gw.json("deny", net.CONSOLE2), "deny")
+        assert (said["ended"], [(d["host"], d["protocol"], d["port"]) for d in said["denials"]]) \
+            == (1, [(None, "udp", p), (net.CONSOLE2, None, None)])
+        assert gw.list() == []
+        for sock, ext in (s, p), (s2, other):
+            assert net.arrives(bare.inet, sock, ext, timeout=0.3) is None
+        gw.stop()
+        gw.start()
+        assert c.map(UDP, p, p).result == pcp.NOT_AUTHORIZED
+        assert pmp.map(natpmp.UDP, p, p, 600).result == 2
+        with pytest.raises(upnp.Fault) as fault:
+            upnp.Igd(bare.console, version=2).add("UDP", p, lease=600)
+        assert fault.value.code == 606
+        assert c2.map(UDP, other, other).result == pcp.NOT_AUTHORIZED
+        assert c.map(UDP, other, other).external == other
+        net.wait_for(lambda: len([e for e in gw.json("history")["events"]
+                                  if e["event"] == "refused" and e["reason"] == "denied"]) == 4,
+                     what="the refusals in the history")
+        assert [e["external_port"] for e in gw.json("history")["events"]
+                if e["event"] == "ended"] == [p, other]
+        assert {e["reason"] for e in gw.json("history")["events"] if e["event"] == "ended"} == \
+            {"denied"}
+        told = gw.cli("explain", f"udp/{p}", "--json")
+        [told] = valid(json.loads(told.stdout), "explain")["ports"]
+        assert (told["verdict"], told["reason"]) == ("refused", "denied")
+        assert told["fix"] == f"to take that back: portreeve allow udp/{p}"
+        said = valid(gw.json("add", f"udp/{p}", net.CONSOLE), "add")
+        assert valid(gw.json("deny", f"{p}-{p + 1}"), "deny")["kept"] == 1
+        assert net.arrives(bare.inet, s, p), "what the admin opens stays"
+        gw.cli("delete", f"udp/{p}")
+        for words in (f"udp/{p}",), (f"{p}-{p + 1}",), (net.CONSOLE2,):
+            assert gw.cli("allow", *words).returncode == 0
+        assert gw.cli("allow", net.CONSOLE2).returncode == 1
+        assert valid(gw.json("deny"), "deny") == {"denials": []}
+        assert c.map(UDP, p, p).external == p
+        assert c2.map(UDP, other, other).external != other, "console has that one now"
+        assert net.arrives(bare.inet, s, p)

@@ -409,6 +409,52 @@ static void explains_the_verdict_first(void **state)
 	assert_int_equal(run_with(f, "explain udp/3074", "{\"parameters\":{}}"), 69);
 }
 
+#define DENIALS                                                                           \
+	"{\"denials\":[{\"host\":\"192.168.1.20\",\"protocol\":null,\"port\":null,"       \
+	"\"port_last\":null,\"since\":99999999999},{\"host\":null,\"protocol\":\"udp\","  \
+	"\"port\":3074,\"port_last\":3075,\"since\":99999999999},{\"host\":\"fd00::/8\"," \
+	"\"protocol\":null,\"port\":80,\"port_last\":80,\"since\":99999999999}]"
+
+static void denies_and_allows(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(run_with(f, "deny", "{\"parameters\":" DENIALS "}}"), 0);
+	assert_string_equal(f->out, "HOST          PORT           SINCE\n"
+				    "192.168.1.20  all            0s ago\n"
+				    "all           udp/3074-3075  0s ago\n"
+				    "fd00::/8      80             0s ago\n");
+	assert_int_equal(run_with(f, "deny", "{\"parameters\":{\"denials\":[]}}"), 0);
+	assert_string_equal(f->out, "Nothing is denied.\n");
+	assert_int_equal(
+		run_with(f, "deny 192.168.1.20 udp/3074",
+			 "{\"parameters\":{\"denials\":[],\"ended\":1,\"kept\":2}}"),
+		0);
+	assert_string_equal(f->call,
+			    "{\"method\":\"org.portreeve.Deny\",\"parameters\":{\"host\":"
+			    "\"192.168.1.20\",\"port\":3074,\"port_last\":3074,"
+			    "\"protocol\":\"udp\"}}");
+	assert_string_equal(
+		f->out, "denied 192.168.1.20 udp/3074; 1 lease ended\n"
+			"2 stay open, by portreeve add or a forward of portreeve.conf: "
+			"portreeve list\n");
+	assert_int_equal(run_with(f, "allow 80-90 fd00::/8", "{\"parameters\":{}}"), 0);
+	assert_string_equal(f->call,
+			    "{\"method\":\"org.portreeve.Allow\",\"parameters\":{"
+			    "\"port\":80,\"port_last\":90,\"host\":\"fd00::/8\"}}");
+	assert_string_equal(f->out, "no longer denied: 80-90 fd00::/8\n");
+	assert_int_equal(run_with(f, "allow 80", ERROR("org.portreeve.NotFound")), 1);
+	assert_int_equal(run_with(f, "deny 80", ERROR("org.portreeve.NotAllowed")), 77);
+	assert_string_equal(f->err,
+			    "portreeve: only root may do that; try: sudo portreeve "
+			    "deny 80\n");
+	assert_int_equal(run(f, "allow"), 64);
+	assert_int_equal(run(f, "deny 1 2"), 64);
+	assert_int_equal(run(f, "deny 1 ::1 2"), 64);
+	assert_int_equal(run(f, "deny ::/0"), 64);
+	assert_int_equal(run(f, "deny x"), 64);
+}
+
 static void shows_who_is_connected(void **state)
 {
 	struct fixture *f = *state;
@@ -820,6 +866,7 @@ int main(void)
 		TEST(lists_a_table_for_80_columns),
 		TEST(lists_in_full_where_there_is_room),
 		TEST(lists_what_goes_by_a_lease),
+		TEST(denies_and_allows),
 		TEST(lists_sorted_json_for_scripts),
 		TEST(lists_devices_by_name),
 		TEST(says_when_there_are_none),

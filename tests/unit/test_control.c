@@ -32,6 +32,7 @@ struct fixture {
 	size_t n;
 	enum lease_reason reason; /* of end_lease */
 	size_t reloads;
+	struct lease_denial denial;
 	size_t looks; /* at what goes by the leases */
 	const char *reload_error;
 	struct store_question question;
@@ -314,6 +315,38 @@ static const struct control_counts *counts(void *core)
 	return &n;
 }
 
+static struct lease_denial denied[2] = {
+	{.ports = {.tcp = true, .udp = true}, .since_s = 7},
+	{.ports = {.udp = true, .first = 3074, .last = 3075}, .since_s = 8}};
+
+static const struct lease_denial *denials(void *core, size_t *n)
+{
+	(void)core;
+	addr_parse("192.168.1.20", &denied[0].host.addr);
+	denied[0].host.len = 128;
+	*n = 2;
+	return denied;
+}
+
+/* Notes what is to be denied; port 9 there is no room for. */
+static int deny(void *core, const struct lease_denial *d, size_t *ended, size_t *kept)
+{
+	struct fixture *f = core;
+
+	f->denial = *d;
+	*ended = 3;
+	*kept = 1;
+	return d->ports.first == 9 ? -ENOSPC : 0;
+}
+
+static int allow(void *core, const struct lease_denial *d)
+{
+	struct fixture *f = core;
+
+	f->denial = *d;
+	return d->ports.first == 9 ? -ENOENT : 0;
+}
+
 static const struct control_ops ops = {
 	.counts = counts,
 	.status = status,
@@ -324,6 +357,9 @@ static const struct control_ops ops = {
 	.last_port = last_port,
 	.end_lease = end_lease,
 	.add_lease = add_lease,
+	.denials = denials,
+	.deny = deny,
+	.allow = allow,
 	.check = check,
 	.history = history,
 	.explain = explain,
@@ -899,6 +935,55 @@ static void tells_who_is_connected(void **state)
 	ask(f, FLOWS("9"), BUSY);
 }
 
+#define DENY(method, parameters)                                                         \
+	"{\"method\":\"org.portreeve." method "\",\"parameters\":" parameters "}"
+#define DENIALS                                                                          \
+	"\"denials\":[{\"host\":\"192.168.1.20\",\"protocol\":null,\"port\":null,"       \
+	"\"port_last\":null,\"since\":7},{\"host\":null,\"protocol\":\"udp\","           \
+	"\"port\":3074,\"port_last\":3075,\"since\":8}]"
+
+static void denies_and_allows(void **state)
+{
+	struct fixture *f = *state;
+	char text[DENIAL_TEXT];
+
+	ask(f, "{\"method\":\"org.portreeve.Denials\"}",
+	    "{\"parameters\":{" DENIALS "}}");
+	ask(f, DENY("Deny", "{\"host\":\"192.168.1.20/24\",\"port\":80}"),
+	    "{\"parameters\":{" DENIALS ",\"ended\":3,\"kept\":1}}");
+	assert_string_equal(denial_text(&f->denial, text), "192.168.1.0/24 80");
+	ask(f, DENY("Allow", "{\"protocol\":\"udp\",\"port\":80,\"port_last\":90}"),
+	    "{\"parameters\":{" DENIALS "}}");
+	assert_string_equal(denial_text(&f->denial, text), "udp/80-90");
+	ask(f, DENY("Allow", "{\"port\":9}"), NOT_FOUND);
+	ask(f, DENY("Deny", "{\"port\":9}"),
+	    "{\"error\":\"org.portreeve.Failed\",\"parameters\":{\"reason\":\"full\","
+	    "\"text\":\"there are as many denials as there may be\"}}");
+	ask(f, DENY("Deny", "{}"), INVALID("port"));
+	ask(f, DENY("Deny", "{\"port\":0}"), INVALID("port"));
+	ask(f, DENY("Deny", "{\"port\":65536}"), INVALID("port"));
+	ask(f, DENY("Deny", "{\"port\":9,\"port_last\":8}"), INVALID("port_last"));
+	ask(f, DENY("Deny", "{\"host\":\"x\"}"), INVALID("host"));
+	ask(f, DENY("Deny", "{\"host\":\"::/0\"}"), INVALID("host"));
+	ask(f, DENY("Deny", "{\"host\":\"192.168.1.20\",\"protocol\":\"udp\"}"),
+	    INVALID("protocol"));
+	ask(f, DENY("Deny", "{\"port\":9,\"protocol\":\"sctp\"}"), INVALID("protocol"));
+	ask(f, DENY("Deny", "{\"ports\":9}"), INVALID("ports"));
+}
+
+static void denies_for_root_only(void **state)
+{
+	struct fixture *f = *state;
+
+	caller = 1000;
+	ask(f, DENY("Deny", "{\"port\":80}"),
+	    "{\"error\":\"org.portreeve.NotAllowed\",\"parameters\":{}}");
+	ask(f, DENY("Allow", "{\"port\":80}"),
+	    "{\"error\":\"org.portreeve.NotAllowed\",\"parameters\":{}}");
+	ask(f, "{\"method\":\"org.portreeve.Denials\"}", "{\"parameters\":{" DENIALS "}}");
+	assert_false(f->denial.ports.first);
+}
+
 #define NAT_TYPE(parameters)                                                             \
 	"{\"method\":\"org.portreeve.NatType\",\"parameters\":" parameters "}"
 #define VERDICT(lan, host)                                                                 \
@@ -1063,6 +1148,8 @@ int main(void)
 		TEST(refuses_wrong_questions_by_name),
 		TEST(explains_a_port),
 		TEST(tells_who_is_connected),
+		TEST(denies_and_allows),
+		TEST(denies_for_root_only),
 		TEST(tells_what_nat_a_host_sees),
 		TEST(tells_which_profiles_are_on),
 		TEST(tells_what_happens_as_it_happens),

@@ -629,6 +629,7 @@ static void every_refusal_has_its_code(void **state)
 		{LEASE_REMOTE, 2, 2, 1800, 2, 1800},
 		{LEASE_FILTERS, 2, 2, 1800, 2, 1800},
 		{LEASE_KERNEL, 4, 8, 30, 8, 30},
+		{LEASE_DENIED, 2, 2, 1800, 2, 1800},
 		{LEASE_REASON_END, 2, 2, 1800, 2, 1800},
 	};
 	struct fixture *f = *state;

@@ -86,6 +86,7 @@ choose_dir() # KEEP
 		dir=$(cd "$1" && pwd)
 	else
 		dir=$(mktemp -d "${TMPDIR:-/var/tmp}/portreeve-$name-XXXXXX")
+		chmod 755 "$dir" # its / is for every user
 		# Nothing is mounted there but in the namespace, which has ended by then.
 		trap 'rm -rf --one-file-system "$dir"' EXIT
 	fi

@@ -629,11 +629,30 @@ static size_t commit_chunk(struct firewall *fw, size_t first, size_t limit)
 	return end;
 }
 
+/* The rules that look into the maps that are used now. */
+static int adapt(struct firewall *fw)
+{
+	bool filters = false, pinholes = false;
+
+	for (size_t i = 0; i < fw->n_staged; i++) {
+		const struct staged *s = &fw->staged[i];
+
+		if (!s->n_after)
+			continue;
+		filters = filters || fw->key[s->after].map == ELEMENT_LEASES_FROM;
+		pinholes = pinholes || s->pinhole;
+	}
+	return ruleset_adapt(fw, filters, pinholes);
+}
+
 size_t firewall_commit(struct firewall *fw, firewall_result_cb result, void *arg)
 {
 	size_t failed = 0, n = fw->n_staged;
+	int adapted = adapt(fw);
 
-	for (size_t i = 0; i < n;) {
+	if (adapted)
+		fail_all(fw, 0, n, adapted);
+	for (size_t i = 0; i < n && !adapted;) {
 		size_t limit = n - i < CHUNK_STEPS ? n : i + CHUNK_STEPS;
 
 		i = commit_chunk(fw, i, limit);

@@ -130,11 +130,50 @@ static void wan_free(struct router *r)
 	free(r->wan4);
 }
 
+/* Which names the rules have to have, if nobody has said so yet: those of before. */
+static int note_wan(void *arg, const struct dumped *d)
+{
+	struct router *r = arg;
+	void *more;
+
+	if (d->key_len != IFNAMSIZ)
+		return -EBADMSG;
+	more = realloc(r->wan, (r->n_wan + 1) * sizeof(*r->wan));
+	if (!more)
+		return -ENOMEM;
+	r->wan = more;
+	memcpy(r->wan[r->n_wan], d->key, IFNAMSIZ);
+	r->wan[r->n_wan++][IFNAMSIZ - 1] = '\0';
+	return 0;
+}
+
+int router_recall_wan(struct firewall *fw)
+{
+	struct router *r = &fw->router;
+	int err;
+
+	if (r->wan_known)
+		return 0;
+	do {
+		r->n_wan = 0;
+		err = elements_dump(fw, "wan", note_wan, r);
+	} while (err == -EINTR);
+	return err == -ENOENT ? 0 : err;
+}
+
+static bool same_names(const struct router *a, const struct router *b)
+{
+	return a->n_wan == b->n_wan &&
+	       (!a->n_wan || !memcmp(a->wan, b->wan, a->n_wan * sizeof(*a->wan)));
+}
+
 int firewall_set_wan(struct firewall *fw, const char *const *names, size_t n_names,
 		     const struct in_addr *addrs, size_t n_addrs)
 {
 	struct router *r = &fw->router;
 	struct router now = *r;
+	bool same;
+	int err = 0;
 
 	if (check_names(names, n_names))
 		return -EINVAL;
@@ -147,11 +186,14 @@ int firewall_set_wan(struct firewall *fw, const char *const *names, size_t n_nam
 		wan_free(&now);
 		return -ENOMEM;
 	}
+	same = same_names(r, &now);
 	wan_free(r);
 	*r = now;
 	nl_batch_begin(&fw->batch);
 	wan_put(fw);
-	return nl_commit_whole(&fw->nl, &fw->batch);
+	if (!same)
+		err = ruleset_adapt_put(fw);
+	return err ? err : nl_commit_whole(&fw->nl, &fw->batch);
 }
 
 /* Does another one hold all of this prefix? Of equal ones the first holds the others. */

@@ -249,12 +249,12 @@ void expr_ifname(struct expr *e, enum expr_name which, const char *set)
 	lookup(e, set, 0);
 }
 
-void expr_oifname_is(struct expr *e, const char *name)
+void expr_ifname_is(struct expr *e, enum expr_name which, const char *name)
 {
 	char padded[IFNAMSIZ] = {0};
 
 	memcpy(padded, name, strnlen(name, sizeof(padded) - 1));
-	meta(e, NFT_META_OIFNAME, 0);
+	expr_ifname_load(e, which, 0);
 	cmp(e, NFT_CMP_EQ, padded, sizeof(padded));
 }
 
@@ -346,6 +346,13 @@ void expr_ct_status(struct expr *e, uint32_t bits, bool is)
 		cmp(e, NFT_CMP_NEQ, &bits, sizeof(bits));
 }
 
+void expr_ct_status_all(struct expr *e, uint32_t bits)
+{
+	ct(e, NFT_CT_STATUS, 0);
+	bitwise(e, bits, 0);
+	cmp(e, NFT_CMP_EQ, &bits, sizeof(bits));
+}
+
 static void ct_direction(struct expr *e, uint8_t dir)
 {
 	ct(e, NFT_CT_DIRECTION, 0);
@@ -410,14 +417,6 @@ void expr_port_is(struct expr *e, enum expr_port which, uint16_t port)
 
 	expr_port(e, which, 0);
 	cmp(e, NFT_CMP_EQ, &be, sizeof(be));
-}
-
-void expr_loopback(struct expr *e)
-{
-	static const char lo[IFNAMSIZ] = "lo";
-
-	expr_ifname_load(e, EXPR_IIFNAME, 0);
-	cmp(e, NFT_CMP_EQ, lo, sizeof(lo));
 }
 
 void expr_ct_state(struct expr *e, uint32_t bits)

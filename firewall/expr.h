@@ -42,7 +42,6 @@ void expr_ifname_load(struct expr *e, enum expr_name which,
 /* Match, or the rule ends. */
 void expr_l4proto_is(struct expr *e, uint8_t protocol);
 void expr_port_is(struct expr *e, enum expr_port which, uint16_t port);
-void expr_loopback(struct expr *e);                /* iifname "lo" */
 void expr_ct_state(struct expr *e, uint32_t bits); /* any of NF_CT_STATE_*_BIT */
 void expr_tcp_flags(struct expr *e, uint8_t mask, uint8_t value, bool is);
 void expr_icmp_type(struct expr *e, uint8_t type); /* ICMPv6's too */
@@ -58,14 +57,15 @@ void expr_not_in_set(struct expr *e, const char *set, unsigned int at);
 void expr_tcp_udp(struct expr *e, uint32_t set_id,
 		  bool is); /* an anonymous set of the rule */
 void expr_ifname(struct expr *e, enum expr_name which, const char *set);
-void expr_oifname_is(struct expr *e, const char *name);
+void expr_ifname_is(struct expr *e, enum expr_name which, const char *name);
 void expr_skuid(struct expr *e, uint32_t uid);
 void expr_protocol(struct expr *e, uint8_t protocol);
 void expr_saddr_in(struct expr *e, const char *set);
 void expr_daddr_in(struct expr *e, const char *set);
 void expr_daddr6_in(struct expr *e, const char *set);
 void expr_ct_daddr_in(struct expr *e, const char *set);
-void expr_ct_status(struct expr *e, uint32_t bits, bool is);
+void expr_ct_status(struct expr *e, uint32_t bits, bool is); /* one of them; not all */
+void expr_ct_status_all(struct expr *e, uint32_t bits);
 void expr_ct_new(struct expr *e);
 void expr_ct_established(struct expr *e);
 void expr_ct_mark_has(struct expr *e, uint32_t bits); /* one of them */

@@ -93,14 +93,14 @@ static void fill_worker(struct guard *g)
 {
 	struct expr *e = begin(g, "worker");
 
-	expr_oifname_is(e, "lo");
+	expr_ifname_is(e, EXPR_OIFNAME, "lo");
 	expr_protocol(e, IPPROTO_TCP);
 	expr_dport_in(e, "http");
 	expr_accept(e);
 	end(g);
 
 	e = begin(g, "worker");
-	expr_oifname_is(e, "lo");
+	expr_ifname_is(e, EXPR_OIFNAME, "lo");
 	expr_ct_established(e);
 	expr_accept(e);
 	end(g);

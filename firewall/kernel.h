@@ -58,7 +58,10 @@ struct firewall {
 	struct port_use *use; /* by PORT_USE() */
 	struct router router;
 	struct firewall_config config;
-	size_t n_rules; /* as many as we have put into our chains */
+	size_t n_rules;   /* as many as we have put into our chains */
+	size_t n_adapted; /* of these, as rules_adapt() has put them */
+	bool filters;     /* there are leases with filters ... */
+	bool pinholes; /* ... and pinholes, or there were; else no packet is held against them */
 
 	struct staged *staged;
 	size_t n_staged;
@@ -152,11 +155,13 @@ void fill_ports(struct filler *f, uint8_t protocol, const struct portset *ports)
 void fill_single_ports(struct filler *f, uint8_t protocol, const struct portset *ports,
 		       uint16_t first);
 
-/* Append to the batch: all rules, whose own sets get ids from next_set on (-ENOMEM), and the
- * those that guard the workers, the contents of `reserved` and `wan_allow`, and of the sets of
+/* Append to the batch: all rules, whose own sets get ids from next_set on (-ENOMEM), those
+ * that guard the workers, the contents of `reserved` and `wan_allow`, and of the sets of
  * static forwards. */
-int rules_put(struct firewall *fw, const struct firewall_config *config,
-	      uint32_t next_set);
+int rules_put(struct firewall *fw, uint32_t next_set);
+/* Of these rules those that name the WAN's interfaces, or are there only for leases that there
+ * are; into chains that are empty. */
+int rules_adapt(struct firewall *fw, uint32_t next_set);
 int guard_put(struct firewall *fw, const struct firewall_config *config);
 void reserved_put(struct firewall *fw, const struct firewall_config *config);
 /* Of `quiet`. */
@@ -175,6 +180,8 @@ const char *learn_owners(const struct firewall *fw, uint32_t idle_s,
 uint64_t learn_active_ms(const struct firewall *fw);
 /* The same for the WAN and the LANs, as far as they were told. */
 int router_put(struct firewall *fw);
+/* Before the WAN is told: its interfaces are those in `wan`. -errno. */
+int router_recall_wan(struct firewall *fw);
 void router_fini(struct router *r);
 void forwards_put(struct firewall *fw, const struct firewall_config *config);
 
@@ -186,8 +193,14 @@ enum chain_use {
 	CHAIN_ANTISPOOF,
 	CHAIN_MSS,
 	CHAIN_NAT,
+	CHAIN_PINHOLES, /* when there are any */
 };
 bool router_has_chain(const struct firewall_router *router, enum chain_use use);
+
+/* Appends to the batch: what rules_adapt() puts, in place of what is there. -ENOMEM. */
+int ruleset_adapt_put(struct firewall *fw);
+/* Leases of these kinds can be committed from now on. -errno. */
+int ruleset_adapt(struct firewall *fw, bool filters, bool pinholes);
 
 /* Is that a set of ours that describes the router, with what we have put there? */
 bool ruleset_is_constant(const char *set);

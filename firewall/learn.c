@@ -154,16 +154,6 @@ static void return_replies(struct rules *r, const char *chain)
 	rules_end(r);
 }
 
-/* What the router itself sends. */
-static void return_own(struct rules *r, const char *chain)
-{
-	struct expr *e = rules_begin(r, chain);
-
-	expr_ct_status(e, IPS_SRC_NAT, false);
-	expr_return(e);
-	rules_end(r);
-}
-
 /* The inside host has that external port. */
 static void put_claim(struct expr *e)
 {
@@ -186,32 +176,31 @@ static void fill_leased(struct rules *r, const struct firewall_learn *l)
 		rules_end(r);
 	}
 	return_replies(r, "leased");
-	return_own(r, "leased");
 	e = rules_begin(r, "leased");
 	put_claim(e);
 	rules_end(r);
 }
 
-/* Each packet comes by: from here on nothing but IPv4 is met, and no rule asks again. */
-static void fill_learn(struct rules *r, const struct firewall_learn *l)
+/* Each packet comes by: what comes in by a lease and what the router itself sends ends first.
+ * From the second rule on nothing but IPv4 is met, and no rule asks again. */
+void learn_fill_hook(struct rules *r, const struct firewall_learn *l)
 {
-	struct expr *e;
+	struct expr *e = rules_begin(r, "learn");
 
-	rules_only_ipv4(r, "learn");
-
-	watched_fill_learn(r, l);
-	e = rules_begin(r, "learn");
-	expr_ifname(e, EXPR_OIFNAME, "wan");
-	expr_goto(e, "out");
+	expr_ct_original(e);
+	expr_ct_status(e, IPS_SRC_NAT, false);
+	expr_return(e);
 	rules_end(r);
+	rules_only_ipv4(r, "learn");
+	rules_wan_goto(r, "learn", EXPR_OIFNAME, "out");
 
 	if (!l)
 		return;
 	e = rules_begin(r, "learn");
+	expr_ct_status_all(e, IPS_SRC_NAT | IPS_DST_NAT);
 	expr_ifname(e, EXPR_OIFNAME, "lan");
-	expr_ct_saddr(e, 0); /* what comes in from the WAN ends here */
+	expr_ct_saddr(e, 0);
 	expr_in_set(e, "lan4", 0);
-	expr_ct_status(e, IPS_DST_NAT, true);
 	expr_ct_daddr_in(e, "wan4");
 	expr_goto(e, "touch");
 	rules_end(r);
@@ -284,8 +273,10 @@ static void fill_log(struct rules *r, const struct firewall_learn *l)
 /* In neither of the first two sets is anything but TCP and UDP. */
 static void fill_out(struct rules *r, const struct firewall_learn *l)
 {
-	struct expr *e = rules_begin(r, "out");
+	struct expr *e;
 
+	watched_fill_out(r, l);
+	e = rules_begin(r, "out");
 	rules_proto_port(e, EXPR_SPORT);
 	expr_in_set(e, "held", 0);
 	expr_goto(e, "leased");
@@ -304,7 +295,6 @@ static void fill_out(struct rules *r, const struct firewall_learn *l)
 	expr_return(&r->e);
 	rules_end(r);
 	return_replies(r, "out");
-	return_own(r, "out");
 
 	/* The host that made the claim keeps it; nobody else can. A flow's first packet has done
 	 * so on its way here. */
@@ -320,11 +310,8 @@ static void fill_out(struct rules *r, const struct firewall_learn *l)
 		fill_log(r, l);
 }
 
-void learn_fill(struct rules *r, const struct firewall_config *c)
+void learn_fill(struct rules *r, const struct firewall_learn *l)
 {
-	const struct firewall_learn *l = c->learn;
-
-	fill_learn(r, l);
 	fill_out(r, l);
 	fill_leased(r, l);
 	watched_fill(r, l);

@@ -125,7 +125,7 @@ static void fill_in(struct rules *r, const struct firewall_router *router)
 {
 	struct expr *e;
 
-	expr_loopback(rules_begin(r, "router_in"));
+	expr_ifname_is(rules_begin(r, "router_in"), EXPR_IIFNAME, "lo");
 	to_accept(r);
 	known_flows(r, "router_in");
 	icmp6_in(r, on_link, sizeof(on_link), HOPS_ON_LINK);
@@ -294,6 +294,8 @@ bool router_has_chain(const struct firewall_router *router, enum chain_use use)
 		return router && router->clamp_mss;
 	case CHAIN_NAT:
 		return router && router->masquerade;
+	case CHAIN_PINHOLES:
+		break;
 	}
 	return false;
 }

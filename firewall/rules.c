@@ -11,7 +11,11 @@
  *   moved: another host has that source port. Two ranges: masquerade leaves a port that
  *          lies in its range where it is.
  * learn (srcnat + 10, after masquerade): learn.c.
- * forward (filter - 5, ahead of an admin's filter): marks the flows that pinholes let in.
+ * forward (filter - 5, ahead of an admin's filter, when there are pinholes): marks the flows
+ * that they let in.
+ *
+ * What most packets pass names the WAN's interfaces itself and is put anew when these change
+ * (rules_adapt()); what few pass looks them up in `wan` and `lan`.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -94,6 +98,23 @@ void rules_saddr_proto_port(struct expr *e, enum expr_port which, unsigned int a
 	expr_port(e, which, at + 2);
 }
 
+/* A rule for each interface of the WAN, by its name: a lookup in a set would take three times
+ * as long, on each packet. */
+void rules_wan_goto(struct rules *r, const char *chain, enum expr_name which,
+		    const char *to)
+{
+	for (size_t i = 0; i < r->fw->router.n_wan; i++) {
+		struct expr *e = rules_begin(r, chain);
+
+		expr_ifname_is(e, which, r->fw->router.wan[i]);
+		if (to)
+			expr_goto(e, to);
+		else
+			expr_return(e);
+		rules_end(r);
+	}
+}
+
 enum pre_from { FROM_WAN, FROM_LAN, FROM_SELF };
 
 static void pre_dnat(struct rules *r, enum pre_from from, bool restricted)
@@ -136,19 +157,14 @@ static void pre_elsewhere(struct rules *r)
 /* The more special rule first: its remotes may lead elsewhere than everybody else. */
 static void fill_pre(struct rules *r, const struct firewall_config *c)
 {
-	struct expr *e;
-
 	if (c->n_forwards)
 		forwards_fill_pre(r);
-	e = rules_begin(r, "pre");
-	expr_ifname(e, EXPR_IIFNAME, "wan");
-	expr_nfproto_ipv4(e, true);
-	expr_goto(e, "arrive");
-	rules_end(r);
+	rules_wan_goto(r, "pre", EXPR_IIFNAME, "arrive");
 	for (enum pre_from from = FROM_WAN; from <= FROM_SELF; from++) {
 		if (from == FROM_LAN)
 			pre_elsewhere(r);
-		pre_dnat(r, from, true);
+		if (r->fw->filters)
+			pre_dnat(r, from, true);
 		pre_dnat(r, from, false);
 	}
 }
@@ -162,21 +178,29 @@ void rules_only_ipv4(struct rules *r, const char *chain)
 	rules_end(r);
 }
 
+static void fill_src_out(struct rules *r)
+{
+	for (size_t i = 0; i < r->fw->router.n_wan; i++) {
+		struct expr *e = rules_begin(r, "src");
+
+		expr_ifname_is(e, EXPR_OIFNAME, r->fw->router.wan[i]);
+		expr_nfproto_ipv4(e, true);
+		expr_saddr_in(e, "lan4");
+		rules_tcp_udp(r, true);
+		expr_goto(e, "outsrc");
+		rules_end(r);
+	}
+}
+
 static void fill_src(struct rules *r, const struct firewall_config *c)
 {
 	struct expr *e;
 
-	rules_only_ipv4(r, "src");
-
 	/* What comes in goes its way; a forward may have it return by us. */
-	if (!c->n_forwards) {
-		e = rules_begin(r, "src");
-		expr_nfproto_ipv4(e, true);
-		expr_saddr(e, 0);
-		expr_not_in_set(e, "lan4", 0);
-		expr_return(e);
-		rules_end(r);
-	}
+	if (!c->n_forwards)
+		rules_wan_goto(r, "src", EXPR_IIFNAME, NULL);
+	if (!c->foreign_masquerade)
+		fill_src_out(r);
 
 	/* By source address, not by interface: with bridge-nf-call-iptables the inbound
 	 * interface is not the bridge. Without it, inbound connections would match. */
@@ -191,15 +215,6 @@ static void fill_src(struct rules *r, const struct firewall_config *c)
 
 	if (c->n_forwards)
 		forwards_fill_src(r);
-	if (c->foreign_masquerade)
-		return;
-	e = rules_begin(r, "src");
-	expr_ifname(e, EXPR_OIFNAME, "wan");
-	expr_nfproto_ipv4(e, true);
-	expr_saddr_in(e, "lan4");
-	rules_tcp_udp(r, true);
-	expr_goto(e, "outsrc");
-	rules_end(r);
 }
 
 /* RFC 4787 REQ-9a: the peer sees the external address and port of the lease; the address is
@@ -380,20 +395,37 @@ static void fill_forward(struct rules *r)
 	forward_mark(r, false);
 }
 
-int rules_put(struct firewall *fw, const struct firewall_config *config,
-	      uint32_t next_set)
+static void fill_adapted(struct rules *r)
+{
+	fill_pre(r, &r->fw->config);
+	fill_src(r, &r->fw->config);
+	learn_fill_hook(r, r->fw->config.learn);
+	if (r->fw->pinholes)
+		fill_forward(r);
+	r->fw->n_adapted = r->n;
+}
+
+int rules_adapt(struct firewall *fw, uint32_t next_set)
 {
 	struct rules r = {.fw = fw, .next_set = next_set};
 
-	fill_pre(&r, config);
-	fill_src(&r, config);
+	fw->n_rules -= fw->n_adapted;
+	fill_adapted(&r);
+	fw->n_rules += r.n;
+	return r.err;
+}
+
+int rules_put(struct firewall *fw, uint32_t next_set)
+{
+	struct rules r = {.fw = fw, .next_set = next_set};
+
+	fill_adapted(&r);
 	fill_hairpin(&r);
-	fill_outsrc(&r, config);
+	fill_outsrc(&r, &fw->config);
 	fill_moved(&r);
-	learn_fill(&r, config);
-	fill_forward(&r);
-	if (config->router)
-		router_fill(&r, config->router);
+	learn_fill(&r, fw->config.learn);
+	if (fw->config.router)
+		router_fill(&r, fw->config.router);
 	fw->n_rules = r.n;
 	return r.err;
 }

@@ -24,6 +24,10 @@ uint32_t rules_bytes(struct rules *r, uint32_t type, const uint8_t *bytes, size_
 /* meta l4proto { tcp, udp }, or none of them */
 void rules_tcp_udp(struct rules *r, bool is);
 
+/* What comes in by the WAN, or leaves by it, goes to that chain; NULL: leaves this one. */
+void rules_wan_goto(struct rules *r, const char *chain, enum expr_name which,
+		    const char *to);
+
 /* What is not IPv4 leaves the chain. */
 void rules_only_ipv4(struct rules *r, const char *chain);
 
@@ -40,10 +44,12 @@ void forwards_fill_own(struct rules *r);
 void forwards_fill_held(struct rules *r);
 
 /* What leaves by the WAN: which claims, leases and flows it keeps alive or makes known. */
-void learn_fill(struct rules *r, const struct firewall_config *c);
+void learn_fill(struct rules *r, const struct firewall_learn *l);
+/* The way there, and of what passes from LAN to LAN. */
+void learn_fill_hook(struct rules *r, const struct firewall_learn *l);
 
 /* What goes to the ports that trigger rules watch: the jump there, and the chain. */
-void watched_fill_learn(struct rules *r, const struct firewall_learn *l);
+void watched_fill_out(struct rules *r, const struct firewall_learn *l);
 void watched_fill(struct rules *r, const struct firewall_learn *l);
 
 /* Router mode's chains, as far as it is on. */

@@ -294,42 +294,43 @@ struct chain_spec {
 	int32_t priority;
 	enum chain_use use;
 	uint32_t policy;
+	bool adapts; /* its rules are those of rules_adapt() */
 };
 
 static const struct chain_spec chains[] = {
-	{"arrive", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
-	{"hairpin", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
-	{"outsrc", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
-	{"moved", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
-	{"touch", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
-	{"rules", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
-	{"leased", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
-	{"out", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
-	{"worker", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT},
+	{"arrive", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, true},
+	{"hairpin", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
+	{"outsrc", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
+	{"moved", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
+	{"touch", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
+	{"rules", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
+	{"leased", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
+	{"out", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
+	{"worker", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
 	{"pre", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST + 5, CHAIN_ALWAYS,
-	 NF_ACCEPT},
-	{"self", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST + 5, CHAIN_ALWAYS,
-	 NF_ACCEPT},
+	 NF_ACCEPT, true},
+	{"self", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST + 5, CHAIN_ALWAYS, NF_ACCEPT,
+	 true},
 	{"src", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 5, CHAIN_ALWAYS,
-	 NF_ACCEPT},
+	 NF_ACCEPT, true},
 	{"learn", "filter", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC + 10, CHAIN_ALWAYS,
-	 NF_ACCEPT},
-	{"forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER - 5, CHAIN_ALWAYS,
-	 NF_ACCEPT},
+	 NF_ACCEPT, true},
+	{"forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER - 5, CHAIN_PINHOLES,
+	 NF_ACCEPT, true},
 	{"guard", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER - 10, CHAIN_ALWAYS,
-	 NF_ACCEPT},
+	 NF_ACCEPT, false},
 	{"outguard", "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER - 10, CHAIN_ALWAYS,
-	 NF_ACCEPT},
-	{"refuse", NULL, 0, 0, CHAIN_REFUSE, NF_ACCEPT},
+	 NF_ACCEPT, false},
+	{"refuse", NULL, 0, 0, CHAIN_REFUSE, NF_ACCEPT, false},
 	{"antispoof", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW, CHAIN_ANTISPOOF,
-	 NF_ACCEPT},
-	{"mss", "filter", NF_INET_FORWARD, NF_IP_PRI_MANGLE, CHAIN_MSS, NF_ACCEPT},
-	{"router_in", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER, CHAIN_FILTER,
-	 NF_DROP},
-	{"router_fwd", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER, CHAIN_FILTER,
-	 NF_DROP},
+	 NF_ACCEPT, false},
+	{"mss", "filter", NF_INET_FORWARD, NF_IP_PRI_MANGLE, CHAIN_MSS, NF_ACCEPT, false},
+	{"router_in", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER, CHAIN_FILTER, NF_DROP,
+	 false},
+	{"router_fwd", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER, CHAIN_FILTER, NF_DROP,
+	 false},
 	{"router_nat", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC, CHAIN_NAT,
-	 NF_ACCEPT},
+	 NF_ACCEPT, false},
 };
 #define N_CHAINS (sizeof(chains) / sizeof(chains[0]))
 
@@ -339,6 +340,13 @@ bool ruleset_is_constant(const char *set)
 		if (!strcmp(sets[i].name, set))
 			return !(sets[i].flags & NFT_SET_TIMEOUT);
 	return false;
+}
+
+static bool has_chain(const struct firewall *fw, const struct chain_spec *spec)
+{
+	if (spec->use == CHAIN_PINHOLES)
+		return fw->pinholes;
+	return router_has_chain(fw->config.router, spec->use);
 }
 
 /* What of it is there already. */
@@ -585,8 +593,7 @@ static int clear(struct firewall *fw, const struct inventory *inv, bool keep)
 				  chains[i].name);
 	for (size_t i = 0; i < N_CHAINS; i++)
 		if (inv->chain[i] == FOUND_OTHER ||
-		    (inv->chain[i] == FOUND_SAME &&
-		     !router_has_chain(fw->config.router, chains[i].use)))
+		    (inv->chain[i] == FOUND_SAME && !has_chain(fw, &chains[i])))
 			put_named(fw, NFT_MSG_DELCHAIN, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME,
 				  chains[i].name);
 	for (size_t i = 0; i < N_SETS; i++)
@@ -640,15 +647,82 @@ static int install(struct firewall *fw, const struct inventory *inv, bool keep)
 	if (!err)
 		err = router_put(fw);
 	for (size_t i = 0; i < N_CHAINS; i++)
-		if (router_has_chain(config->router, chains[i].use))
+		if (has_chain(fw, &chains[i]))
 			put_chain(fw, &chains[i]);
 	if (!err)
-		err = rules_put(fw, config, N_SETS + 1);
+		err = rules_put(fw, N_SETS + 1);
 	if (!err)
 		err = guard_put(fw, config);
 	if (err)
 		return err;
 	return nl_commit_whole(&fw->nl, &fw->batch);
+}
+
+int ruleset_adapt_put(struct firewall *fw)
+{
+	for (size_t i = 0; i < N_CHAINS; i++) {
+		if (!chains[i].adapts || !has_chain(fw, &chains[i]))
+			continue;
+		put_chain(fw, &chains[i]);
+		put_named(fw, NFT_MSG_DELRULE, NFTA_RULE_TABLE, NFTA_RULE_CHAIN,
+			  chains[i].name);
+	}
+	return rules_adapt(fw, N_SETS + 1);
+}
+
+int ruleset_adapt(struct firewall *fw, bool filters, bool pinholes)
+{
+	bool had_filters = fw->filters, had_pinholes = fw->pinholes;
+	int err;
+
+	if (had_filters >= filters && had_pinholes >= pinholes)
+		return 0;
+	fw->filters = had_filters || filters;
+	fw->pinholes = had_pinholes || pinholes;
+	nl_batch_begin(&fw->batch);
+	err = ruleset_adapt_put(fw);
+	if (!err)
+		err = nl_commit_whole(&fw->nl, &fw->batch);
+	if (err) {
+		fw->filters = had_filters;
+		fw->pinholes = had_pinholes;
+	}
+	return err;
+}
+
+static int note_any(void *arg, const struct dumped *d)
+{
+	bool *any = arg;
+
+	(void)d;
+	*any = true;
+	return 0;
+}
+
+/* *any becomes true if there is anything in that set. -errno. */
+static int look_into(struct firewall *fw, const char *set, bool *any)
+{
+	int err;
+
+	do
+		err = elements_dump(fw, set, note_any, any);
+	while (err == -EINTR);
+	return err == -ENOENT ? 0 : err;
+}
+
+/* What the table holds from before. */
+static int recall(struct firewall *fw)
+{
+	int err = router_recall_wan(fw);
+
+	fw->filters = fw->pinholes = false;
+	if (!err)
+		err = look_into(fw, "leases_from", &fw->filters);
+	if (!err)
+		err = look_into(fw, "pin6", &fw->pinholes);
+	if (!err)
+		err = look_into(fw, "pin6_from", &fw->pinholes);
+	return err;
 }
 
 int firewall_install(struct firewall *fw, const struct firewall_config *config)
@@ -657,6 +731,8 @@ int firewall_install(struct firewall *fw, const struct firewall_config *config)
 	int err = take_inventory(fw, &inv);
 
 	fw->config = *config;
+	if (!err)
+		err = recall(fw);
 	return err ? err : install(fw, &inv, true);
 }
 
@@ -678,8 +754,7 @@ int firewall_mend(struct firewall *fw, struct firewall_mended *mended)
 				 (sets[i].use == SET_LEASES && inv.set[i] != FOUND_SAME);
 	}
 	for (size_t i = 0; i < N_CHAINS; i++)
-		mended->chains += inv.chain[i] != FOUND_SAME &&
-				  router_has_chain(fw->config.router, chains[i].use);
+		mended->chains += inv.chain[i] != FOUND_SAME && has_chain(fw, &chains[i]);
 	mended->rules = fw->n_rules > inv.n_rules ? fw->n_rules - inv.n_rules : 0;
 	return install(fw, &inv, false);
 }

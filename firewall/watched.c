@@ -57,15 +57,13 @@ static void put_pair(struct expr *e)
 	expr_port(e, EXPR_DPORT, 2);
 }
 
-void watched_fill_learn(struct rules *r, const struct firewall_learn *l)
+void watched_fill_out(struct rules *r, const struct firewall_learn *l)
 {
 	struct expr *e;
 
 	if (!l || !l->n_triggers)
 		return;
-	e = rules_begin(r, "learn");
-	expr_ifname(e, EXPR_OIFNAME, "wan");
-	expr_nfproto_ipv4(e, true);
+	e = rules_begin(r, "out");
 	rules_proto_port(e, EXPR_DPORT);
 	expr_in_set(e, "watch", 0);
 	expr_ct_original(e);
@@ -84,13 +82,6 @@ void watched_fill(struct rules *r, const struct firewall_learn *l)
 	put_pair(e);
 	expr_in_set(e, LEARN_WATCHING, 0);
 	expr_set_put_for(e, EXPR_UPDATE, LEARN_WATCHING, 0, l->watch_s * 1000ULL);
-	expr_return(e);
-	rules_end(r);
-
-	/* What the router itself sends. */
-	e = rules_begin(r, "rules");
-	expr_nfproto_ipv4(e, true);
-	expr_ct_status(e, IPS_SRC_NAT, false);
 	expr_return(e);
 	rules_end(r);
 

@@ -175,10 +175,12 @@ def test_every_rule_names_its_family(home, fw):
     raw = home.gw.run("nft", "--debug=netlink", "list", "table", "inet", "portreeve").stdout
     rules = [r for r in raw.split("inet portreeve ") if "[ meta load nfproto" in r or "=> reg" in r]
     assert len(rules) > 15
-    # learn's first rule lets nothing but IPv4 by, to the rules and chains behind it.
+    # learn lets nothing but IPv4 by, to the rules and chains behind that; by a name alone no
+    # more is decided than which rules are next.
     behind = ("learn ", "out ", "leased ", "touch ")
     assert any("[ meta load nfproto" in r for r in rules if r.startswith("learn "))
-    assert all("[ meta load nfproto" in r for r in rules if not r.startswith(behind))
+    assert all("[ meta load nfproto" in r for r in rules if not r.startswith(behind)
+               and ("[ payload" in r or "[ lookup" in r or "[ nat" in r or "[ masq" in r))
 
 
 def test_install_again_keeps_leases_and_their_time(home, fw):
@@ -268,6 +270,43 @@ def test_names_and_networks_are_replaced_not_added(home, fw):
     assert "elements = { 2a01:77::/64, fe80::/64, ff02::1, ff02::c, ffff::/16 }" in text
     with pytest.raises(LabError, match="EINVAL"):
         fw("lan a-name-that-is-too-long")
+
+
+def chain(fw, name):
+    return fw.host.run("nft", "list", "chain", "inet", "portreeve", name).stdout
+
+
+def test_only_leases_with_filters_and_pinholes_cost_a_lookup(home, fw, port):
+    """The rules that look for them come with the first of them, and go at a start without any"""
+    p, q = port(), port()
+    assert "leases_from" not in chain(fw, "arrive") and not chain(fw, "forward")
+    assert fw.map(f"udp {p} {CONSOLE}:{p} 60000 filter={REMOTE2}") == {}
+    assert "leases_from" in chain(fw, "arrive") and not chain(fw, "forward")
+    assert opened_or_not(home, p) is None
+    assert opened_or_not(home, p, source=REMOTE2) is not None
+    assert fw.map(f"udp {q} [{PIN6}]:{q} 60000") == {}
+    assert "pin6" in chain(fw, "forward") and "leases_from" in chain(fw, "arrive")
+    fw("install 131072")
+    assert "pin6" in chain(fw, "forward") and "leases_from" in chain(fw, "arrive")
+    assert fw.unmap(f"udp {p} {CONSOLE}:{p} 60000 filter={REMOTE2}") == {}
+    assert fw.unmap(f"udp {q} [{PIN6}]:{q} 60000") == {}
+    fw("install 131072")
+    assert "leases_from" not in chain(fw, "arrive") and not chain(fw, "forward")
+
+
+def test_a_start_leaves_no_gap_before_the_wan_is_told(home, fw, port):
+    p = port()
+    assert fw.map(f"udp {p} {CONSOLE}:{p} 60000 twin") == {}
+    other = Tool(home.gw, fw.kernel)
+    other("open")
+    other("install 131072")
+    assert 'iifname "wan0"' in chain(fw, "pre")
+    assert opened_or_not(home, p) is not None
+    other("wan ppp0")
+    assert opened_or_not(home, p) is None and "wan0" not in chain(fw, "pre")
+    other(f"wan ppp0 wan0 {WAN}")
+    assert opened_or_not(home, p) is not None
+    assert "Sanitizer" not in other.close()
 
 
 def test_epoch_is_kept_with_the_table(home, fw):

@@ -245,9 +245,9 @@ def test_other_tables_are_none_of_our_business(lab, gw, leases):
                "add element ip other s { 10.0.0.1 }\nadd chain ip other c\n"
                "add rule ip other c ip saddr @s drop\n")
     lab.gw.nft("delete table ip other")
-    lab.gw.nft(f"add rule {TABLE} forward counter")
+    lab.gw.nft(f"add rule {TABLE} guard counter")
     time.sleep(0.2)
-    assert "counter" in lab.gw.run("nft", "list", "chain", *TABLE.split(), "forward").stdout
+    assert "counter" in lab.gw.run("nft", "list", "chain", *TABLE.split(), "guard").stdout
     assert "changed our table" not in gw.log()[mark:]
 
 

@@ -26,6 +26,7 @@ void announce_state(struct announce *a, const struct in6_addr *wan, uint64_t epo
 	a->left = ANNOUNCE_TIMES;
 	a->due_ms = now_ms;
 	a->gap_ms = ANNOUNCE_GAP_MS;
+	a->put_ms = 0;
 }
 
 uint64_t announce_next(const struct announce *a)
@@ -41,7 +42,15 @@ bool announce_due(struct announce *a, uint64_t now_ms)
 	/* From when it was sent: "at least" is a MUST in RFC 6887, and a loop may be late. */
 	a->due_ms = now_ms + a->gap_ms;
 	a->gap_ms *= 2;
+	a->put_ms = now_ms;
 	return true;
+}
+
+void announce_sent(struct announce *a, uint64_t now_ms)
+{
+	if (a->put_ms)
+		a->due_ms += now_ms - a->put_ms;
+	a->put_ms = 0;
 }
 
 size_t announce_natpmp(const struct announce *a, uint64_t now_ms, void *out, size_t room)

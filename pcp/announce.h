@@ -25,6 +25,7 @@ struct announce {
 	unsigned int left; /* to be sent of this series */
 	uint64_t due_ms;
 	uint64_t gap_ms;
+	uint64_t put_ms; /* one that has yet to leave counts as sent at that time; or 0 */
 };
 
 void announce_init(struct announce *a, bool natpmp, bool pcp);
@@ -37,6 +38,8 @@ void announce_state(struct announce *a, const struct in6_addr *wan, uint64_t epo
 uint64_t announce_next(const struct announce *a);
 /* Is one due? Counts it as sent if so. */
 bool announce_due(struct announce *a, uint64_t now_ms);
+/* It has left: the next one is due so much later. */
+void announce_sent(struct announce *a, uint64_t now_ms);
 
 /* The writers return the length; 0: nothing to be said of that, or no room. */
 size_t announce_natpmp(const struct announce *a, uint64_t now_ms, void *out, size_t room);

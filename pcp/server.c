@@ -229,6 +229,11 @@ bool server_reply(struct server *srv, const struct lease_reply *reply, uint64_t 
 	return answer->len > 0;
 }
 
+void server_sent(struct server *srv, uint64_t now_ms)
+{
+	updates_sent(srv->updates, now_ms);
+}
+
 uint64_t server_next_update(const struct server *srv)
 {
 	return addr_is_none(&srv->wan) ? UPDATES_NEVER : updates_next(srv->updates);

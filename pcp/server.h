@@ -61,6 +61,8 @@ enum server_verdict server_update(struct server *srv, uint64_t now_ms,
 				  struct lease_request *ask);
 /* When to call that; 0: at once, UINT64_MAX: never as things stand. */
 uint64_t server_next_update(const struct server *srv);
+/* What was answered until now has left. */
+void server_sent(struct server *srv, uint64_t now_ms);
 
 /* How many requests wait for the core. */
 size_t server_waiting(const struct server *srv);

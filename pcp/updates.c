@@ -30,6 +30,8 @@ struct updates {
 	unsigned int pass;
 	uint32_t cursor;
 	uint64_t due_ms;
+	uint64_t put_ms;  /* when the first was told that has yet to leave; or 0 */
+	uint64_t late_ms; /* so much after sent_ms they left at the latest */
 	uint32_t bucket[UPDATES_MAX];
 	struct entry entry[UPDATES_MAX + 1];
 };
@@ -200,6 +202,7 @@ void updates_begin(struct updates *u)
 	u->pass = 0;
 	u->cursor = 1;
 	u->due_ms = 0;
+	u->late_ms = 0;
 }
 
 uint64_t updates_next(const struct updates *u)
@@ -224,7 +227,7 @@ const struct update *updates_step(struct updates *u, uint64_t now_ms)
 			u->cursor++;
 			continue;
 		}
-		u->due_ms = u->pass ? e->sent_ms + gap_ms[u->pass] : 0;
+		u->due_ms = u->pass ? e->sent_ms + u->late_ms + gap_ms[u->pass] : 0;
 		if (u->due_ms > now_ms)
 			return NULL;
 		u->cursor++;
@@ -251,5 +254,14 @@ const struct update *updates_told(struct updates *u, uint8_t protocol,
 	if (!id)
 		return NULL;
 	u->entry[id].sent_ms = now_ms;
+	if (!u->put_ms)
+		u->put_ms = now_ms;
 	return &u->entry[id].told;
+}
+
+void updates_sent(struct updates *u, uint64_t now_ms)
+{
+	if (u->put_ms && now_ms > u->put_ms + u->late_ms)
+		u->late_ms = now_ms - u->put_ms;
+	u->put_ms = 0;
 }

@@ -59,3 +59,5 @@ bool updates_first(const struct updates *u);
 const struct update *updates_told(struct updates *u, uint8_t protocol,
 				  const struct in6_addr *internal, uint16_t int_port,
 				  uint64_t now_ms);
+/* Those that were told until now have left: the next ones are due so much later. */
+void updates_sent(struct updates *u, uint64_t now_ms);

@@ -105,8 +105,14 @@ static void worker_send(struct worker_socket *s)
 
 static void worker_send_all(struct worker *w)
 {
+	uint64_t now_ms;
+
 	for (size_t i = 0; i < WORKER_SOCKETS; i++)
 		worker_send(&w->socket[i]);
+	now_ms = clock_ms();
+	announce_sent(&w->announce, now_ms);
+	if (w->server)
+		server_sent(w->server, now_ms);
 }
 
 /* RFC 6887 section 8.3: an answer leaves from the address that was asked. */

@@ -75,8 +75,13 @@ static void a_late_loop_makes_no_gap_shorter(void **state)
 	for (unsigned int i = 0; i < ANNOUNCE_TIMES; i++) {
 		now = announce_next(&a) + 1000;
 		assert_true(announce_due(&a, now));
-		if (i < ANNOUNCE_TIMES - 1)
-			assert_true(announce_next(&a) - now == 250ULL << i);
+		if (i == ANNOUNCE_TIMES - 1)
+			break;
+		assert_true(announce_next(&a) - now == 250ULL << i);
+		announce_sent(&a,
+			      now + 30); /* it was put at `now` and has left only then */
+		announce_sent(&a, now + 40); /* nothing was put since */
+		assert_true(announce_next(&a) - now == (250ULL << i) + 30);
 	}
 	assert_true(announce_next(&a) == ANNOUNCE_NEVER);
 }

@@ -94,6 +94,22 @@ static void each_client_is_told_three_times(void **state)
 	assert_true(updates_next(u) == UPDATES_NEVER);
 }
 
+/* C24: from when it has left, be it later than it was put there. */
+static void what_leaves_late_makes_no_gap_shorter(void **state)
+{
+	struct updates *u = *state;
+	struct in6_addr a = host(1);
+
+	put(u, 1, 1);
+	updates_begin(u);
+	assert_int_equal(told_at(u, NOW, NULL), 1);
+	assert_non_null(updates_told(u, IPPROTO_UDP, &a, 1, NOW));
+	updates_sent(u, NOW + 30);
+	updates_sent(u, NOW + 40); /* nothing was told since */
+	assert_int_equal(told_at(u, NOW + 279, NULL), 0);
+	assert_int_equal(told_at(u, NOW + 280, NULL), 1);
+}
+
 /* C24: until the client renews; and one that came with the new address knows of it. */
 static void who_asks_again_is_told_no_more(void **state)
 {
@@ -236,6 +252,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		UPDATES_TEST(each_client_is_told_three_times),
+		UPDATES_TEST(what_leaves_late_makes_no_gap_shorter),
 		UPDATES_TEST(who_asks_again_is_told_no_more),
 		UPDATES_TEST(another_change_begins_anew),
 		UPDATES_TEST(what_has_run_out_is_not_told),

@@ -4,20 +4,28 @@
 #include <stdio.h>
 #include <string.h>
 
-unsigned int events_take(struct events *e, const struct record_state *now,
-			 uint64_t now_ms, uint64_t *wait_ms)
+unsigned int events_changed(const struct record_state *told,
+			    const struct record_state *now)
 {
 	unsigned int bits = 0;
 
-	*wait_ms = 0;
-	if (!addr_equal(&e->told.wan4, &now->wan4))
+	if (!addr_equal(&told->wan4, &now->wan4))
 		bits |= EVENTS_EXTERNAL;
-	if (!e->told.wan_up != !now->wan_up)
+	if (!told->wan_up != !now->wan_up)
 		bits |= EVENTS_STATUS;
-	if (e->told.entries != now->entries)
+	if (told->entries != now->entries)
 		bits |= EVENTS_ENTRIES;
-	if (e->told.update_id != now->update_id)
+	if (told->update_id != now->update_id)
 		bits |= EVENTS_UPDATE;
+	return bits;
+}
+
+unsigned int events_take(struct events *e, const struct record_state *now,
+			 uint64_t now_ms, uint64_t *wait_ms)
+{
+	unsigned int bits = events_changed(&e->told, now);
+
+	*wait_ms = 0;
 	if (!bits)
 		return 0;
 	if (now_ms < e->next_ms) {

@@ -25,6 +25,10 @@ struct events {
 	uint64_t next_ms;         /* not before */
 };
 
+/* The variables that are another's now than those that were told. */
+unsigned int events_changed(const struct record_state *told,
+			    const struct record_state *now);
+
 /* The variables that changed and may be told now; they count as told from here on. 0: none,
  * or not yet: then *wait_ms says when to ask again, else it is 0. */
 unsigned int events_take(struct events *e, const struct record_state *now,

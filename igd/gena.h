@@ -31,9 +31,10 @@ struct gena_subscription {
 	bool welcomed; /* its first event was sent: it is told of changes */
 	bool failed;   /* the latest event did not arrive */
 	uint8_t face;
-	uint8_t service;   /* enum igd_service */
-	uint32_t seq;      /* of the next event */
-	unsigned int bits; /* what it has to be told: enum events_bit */
+	uint8_t service;          /* enum igd_service */
+	uint32_t seq;             /* of the next event */
+	unsigned int bits;        /* what it has to be told: enum events_bit */
+	struct record_state told; /* what it knows, unless the latest event failed */
 	uint64_t until_ms;
 	uint64_t number; /* lower is older */
 	struct in6_addr client;

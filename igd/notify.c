@@ -163,6 +163,10 @@ static void notify_next(struct notify *n, struct gena_subscription *s)
 		return;
 	d->bits = s->bits;
 	s->bits = 0;
+	/* A new subscriber knows already what is told to the others only now. */
+	if (!(d->bits & EVENTS_FIXED) && !s->failed)
+		d->bits &= events_changed(&s->told, n->config.state);
+	s->told = *n->config.state;
 	events_write(&set, s->face, s->service, d->bits, n->config.state,
 		     description_default_connection(n->config.description, s->face));
 	if (!set.n)

@@ -131,12 +131,12 @@ def test_they_stay(lab, gw, lease, change):
         gw.start()
     elif change == "flush":  # the files are loaded a while later
         lab.gw.nft("flush ruleset\n" + net.MASQUERADE)
-        net.wait_for(lambda: net.arrives(lab.inet, lease[1], lease[0], timeout=0.2), 3, "repair")
+        net.wait_for(lambda: net.arrives(lab.inet, lease[1], lease[0], timeout=0.2), what="repair")
         lab.gw.nft(GEO + QOS)
     else:
         lab.gw.nft("flush ruleset\n" + net.MASQUERADE + GEO + QOS)
-        net.wait_for(lambda: net.arrives(lab.inet, lease[1], lease[0], timeout=0.2), 3, "repair")
-    net.wait_for(lambda: blocked(lab, lease), 3, "the block")
+        net.wait_for(lambda: net.arrives(lab.inet, lease[1], lease[0], timeout=0.2), what="repair")
+    net.wait_for(lambda: blocked(lab, lease), what="the block")
     assert tos_outside(lab, lease[1]) == AF41
     assert gw.lease("udp", lease[0])
 

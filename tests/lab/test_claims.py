@@ -52,11 +52,11 @@ def test_the_other_way_round(lab, gw, console, port):
 def test_the_later_deadline_holds(lab, gw, console, port):
     """X2: a claim that runs out takes only itself"""
     p, igd = port(), upnp.Igd(lab.console, version=2)
-    console.get(pcp.UDP, p, lifetime=2)
     igd.add("UDP", p, lease=600)
+    console.get(pcp.UDP, p, lifetime=2)
     assert sorted(gw.lease("udp", p)["claims"]) == ["pcp", "upnp"]
     assert gw.lease("udp", p)["remaining_s"] > 500
-    net.wait_for(lambda: gw.lease("udp", p)["claims"] == ["upnp"], 4, "the end of PCP's claim")
+    net.wait_for(lambda: gw.lease("udp", p)["claims"] == ["upnp"], what="the end of PCP's claim")
     with lab.console.udp(p) as s:
         assert net.arrives(lab.inet, s, p)
 

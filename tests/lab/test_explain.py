@@ -145,7 +145,7 @@ def test_the_quota_of_the_host(lab, explain, port):
 def test_it_has_run_out(lab, gw, explain, port):
     p = port()
     with pcp.Client(lab.console) as console, lab.console.udp(p) as s:
-        assert console.map(pcp.UDP, p, p, lifetime=1).result == 0
+        assert console.map(pcp.UDP, p, p, lifetime=2).result == 0
         assert net.arrives(lab.inet, s, p)
         net.wait_for(lambda: not gw.lease("udp", p), what="the end of the lease")
         assert net.arrives(lab.inet, s, p, timeout=0.3) is None

@@ -189,7 +189,7 @@ def test_they_are_put_back_when_somebody_flushes(lab, gw):
     lab.gw.nft("flush ruleset")
     lab.gw.nft(net.MASQUERADE)
     with lab.console.udp(3074) as s:
-        net.wait_for(lambda: net.arrives(lab.inet, s, 3074, timeout=0.1), 2, "the forward")
+        net.wait_for(lambda: net.arrives(lab.inet, s, 3074, timeout=0.1), what="the forward")
 
 
 def test_nft_takes_back_what_it_lists(lab, gw):

@@ -61,7 +61,7 @@ def playing(host, remotes, *ports):
 
 def reached(lab, sock, port):
     """Now, not after a while."""
-    return bool(net.arrives(lab.inet, sock, port, timeout=0.05, source=nat.REMOTE3))
+    return bool(net.arrives(lab.inet, sock, port, timeout=0.2, source=nat.REMOTE3))
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_the_quota_of_a_host(lab, gw, remotes, all_seen, port):
     with playing(lab.console, remotes, port()) as [f]:
         s, outside = f
         net.wait_for(lambda: remotes.sees("A", s) and remotes.sees("B", s)
-                     and reached(lab, s, outside), 2 * IDLE + 2, "the next opening", 0.2)
+                     and reached(lab, s, outside), what="the next opening", pause=0.2)
 
 
 def test_a_switch_for_each_host_and_lan(lab, gw, remotes, all_seen, port):
@@ -187,7 +187,7 @@ def test_switched_off_while_it_runs(lab, gw, remotes, all_seen, port):
             assert not reached(lab, s, outside)
             s.settimeout(0.05)
             net.wait_for(lambda: inbound.sendto(b"on", (net.WAN, outside)) and
-                         net.answer_of(s) is None, 1, "the cut")
+                         net.answer_of(s) is None, what="the cut")
             s.settimeout(2)
             assert [remotes.sees(r, s) for r in "AB"] == [outside] * 2
             assert not reached(lab, s, outside)

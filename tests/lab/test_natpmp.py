@@ -195,7 +195,7 @@ def test_a_mapping_that_is_not_renewed_is_gone(client, gw, port):
     """P23"""
     p = port()
     assert client.map(UDP, p, p, 1).lifetime == 1
-    net.wait_for(lambda: not gw.list(), 2.5, "the end of a lease of 1 s")
+    net.wait_for(lambda: not gw.list(), what="the end of a lease of 1 s")
 
 
 def test_the_epoch_counts_seconds(client, port):

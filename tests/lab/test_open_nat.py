@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -49,8 +50,25 @@ def plays(sock, *remotes, port=5000):
         sock.sendto(b"play", (remote, port))
 
 
-def opened(gw, port, protocol="udp", timeout=1.0):
-    return net.wait_for(lambda: gw.lease(protocol, port), timeout, f"{protocol}/{port} to open")
+def opened(gw, port, protocol="udp"):
+    return net.wait_for(lambda: gw.lease(protocol, port), what=f"{protocol}/{port} to open")
+
+
+@contextlib.contextmanager
+def going_on(sock):
+    """It sends on, whatever else takes its time."""
+    over = threading.Event()
+
+    def send():
+        while not over.wait(0.05):
+            plays(sock, net.REMOTE1)
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def passes(lab, sock, port, timeout=0.3):
@@ -185,14 +203,11 @@ def test_the_kernel_ends_it_if_all_are_killed(own_lab, ports):
         plays(s)
         plays(t)
         opened(g, p), opened(g, q)
-        g.kill()
-        killed = time.monotonic()
-        while time.monotonic() < killed + IDLE / 2:
-            plays(t, net.REMOTE1)
-            time.sleep(0.05)
-        g.start()
-        assert g.lease("udp", q)["origin"] == "open-nat"
-        plays(t, net.REMOTE1)
+        with going_on(t):
+            g.kill()
+            time.sleep(IDLE / 2)
+            g.start()
+            assert g.lease("udp", q)["origin"] == "open-nat"
         g.kill()
         killed = time.monotonic()
         net.wait_for(lambda: not passes(own_lab, s, p, 0.05) and not passes(own_lab, t, q, 0.05),
@@ -293,7 +308,7 @@ def test_an_explicit_lease_cuts_who_used_its_port(lab, gw, ports):
             assert c.get(pcp.UDP, p, p) != p  # live, so in use
             assert c.delete(pcp.UDP, p).result == pcp.SUCCESS
         upnp.Igd(lab.console2).add("UDP", p)
-        net.wait_for(lambda: net.source_seen(s, lab.inet)[1] != p, 2, "the other host to move")
+        net.wait_for(lambda: net.source_seen(s, lab.inet)[1] != p, what="the other host to move")
         assert net.source_seen(t, lab.inet)[1] == p
         assert net.source_seen(t, lab.inet, net.REMOTE2)[1] == p
         assert net.arrives(lab.inet, t, p)
@@ -327,13 +342,13 @@ def test_a_worker_that_dies_is_replaced_and_sees_what_it_missed(lab, gw, ports):
         plays(s, net.REMOTE1)
         old = gw.process_id("trigger")
         gateway.kill(old, signal.SIGKILL)
-        net.wait_for(lambda: [x for x in gw.processes("trigger") if x["pid"] != old], 5,
-                     "another worker")
+        net.wait_for(lambda: [x for x in gw.processes("trigger") if x["pid"] != old],
+                     what="another worker")
 
         def again():
             plays(s)
             return gw.lease("udp", p)
-        net.wait_for(again, 3, f"udp/{p} to open", 0.05)
+        net.wait_for(again, what=f"udp/{p} to open", pause=0.05)
 
 
 def test_a_second_reader_of_the_packet_log_is_named(own_lab, ports):
@@ -342,7 +357,7 @@ def test_a_second_reader_of_the_packet_log_is_named(own_lab, ports):
     try:
         net.wait_for(lambda: b"bound" in holder.output().encode(), what="the other reader")
         with gateway.Gateway(own_lab) as g:
-            net.wait_for(lambda: "another process reads the packet log" in g.log(), 5, "the error")
+            net.wait_for(lambda: "another process reads the packet log" in g.log(), what="the error")
             found = {f["id"]: f["severity"] for f in
                      json.loads(g.cli("check", "--json").stdout)["findings"]}
             assert found["packet-log"] == "warning"
@@ -423,7 +438,7 @@ def test_another_configuration_holds_at_once(lab, gw, ports):
             def first_opens():
                 plays(u, net.REMOTE1)
                 return gw.lease("udp", r)
-            net.wait_for(first_opens, 3, f"udp/{r} to open", 0.05)
+            net.wait_for(first_opens, what=f"udp/{r} to open", pause=0.05)
             plays(s)
             plays(t)
             assert not gw.lease("udp", p)
@@ -434,4 +449,4 @@ def test_another_configuration_holds_at_once(lab, gw, ports):
         def opens_again():
             plays(s)
             return gw.lease("udp", p)
-        net.wait_for(opens_again, 3, f"udp/{p} to open again", 0.05)
+        net.wait_for(opens_again, what=f"udp/{p} to open again", pause=0.05)

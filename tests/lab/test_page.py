@@ -119,7 +119,7 @@ def test_a_lease_comes_and_goes(lab, igd, port):
 
 def test_what_ends_by_itself_goes_by_itself(lab, gw, port):
     with natpmp.Client(lab.console2) as client:
-        client.get(natpmp.UDP, port(), lifetime=2)
+        client.get(natpmp.UDP, port(), lifetime=4)
     page.shows(lab.pc, lambda p: len(p.rows) == 1, "the lease")
     page.shows(lab.pc, lambda p: not p.rows and "None." in p.text, "its end")
 

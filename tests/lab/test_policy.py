@@ -125,6 +125,7 @@ def test_one_hosts_quota(bare, daemon, port):
     assert len(gw.leases_of(bare.console)) == 6
 
 
+@pytest.mark.alone
 def test_the_default_quota_stops_who_asks_for_all(bare, daemon):
     """L26, N11: 60,000 ports; nobody's lease goes for it, and others notice nothing"""
     gw = daemon(DEFAULTS + "limits { requests-per-second = 100000 }\n")
@@ -301,7 +302,7 @@ def test_an_expired_port_is_held_for_its_owner(lab, gw, port):
     p = port()
     with pcp.Client(lab.console) as c, pcp.Client(lab.console2) as b:
         assert c.map(UDP, p, p, 1).external == p
-        net.wait_for(lambda: gw.lease("udp", p) is None, 3, "its end")
+        net.wait_for(lambda: gw.lease("udp", p) is None, what="its end")
         assert b.map(UDP, p, p).external != p
         assert c.map(UDP, p, p).external == p
 

@@ -166,9 +166,9 @@ def hangs(host, pid):
     others = [t for t in threads(pid) if int(t) != pid]
     assert others
     holder = host.start(sys.executable, "-c", HOLD, *others)
-    net.wait_for(lambda: "held" in holder.output() or not holder.running(), 5, "the threads")
+    net.wait_for(lambda: "held" in holder.output() or not holder.running(), what="the threads")
     assert holder.running(), holder.errors()
-    net.wait_for(lambda: all(stopped(f"{pid}/task/{t}") for t in others), 2, "them to stop")
+    net.wait_for(lambda: all(stopped(f"{pid}/task/{t}") for t in others), what="them to stop")
 
 
 @pytest.mark.seconds(90)
@@ -179,8 +179,8 @@ def test_an_igd_worker_that_hangs_is_replaced(lab, gw, what):
     others = {p["pid"] for p in gw.processes()} - {old}
     if what == "the worker":
         gateway.kill(old, signal.SIGSTOP)
-        net.wait_for(lambda: all(stopped(f"{old}/task/{t}") for t in threads(old)), 2,
-                     "all its threads to stop")
+        net.wait_for(lambda: all(stopped(f"{old}/task/{t}") for t in threads(old)),
+                     what="all its threads to stop")
     else:
         hangs(lab.gw, old)
         assert upnp.Igd(lab.console).call("GetExternalIPAddress")
@@ -190,7 +190,7 @@ def test_an_igd_worker_that_hangs_is_replaced(lab, gw, what):
                  "a new worker's answer", 0.1)
     print(time.monotonic() - began)
     assert gw.process_id("igd", "br-lan") != old
-    net.wait_for(lambda: not os.path.exists(f"/proc/{old}"), 2, "its end")
+    net.wait_for(lambda: not os.path.exists(f"/proc/{old}"), what="its end")
     assert others <= {p["pid"] for p in gw.processes()}
     assert upnp.Igd(lab.console).call("GetExternalIPAddress")
 
@@ -212,7 +212,7 @@ def test_ctrl_c_says_byebye():
         g.start()
         g.process.kill(signal.SIGINT)
         g.process.wait(5)
-        net.wait_for(lambda: not g.pids(), 3, "the end of all processes")
+        net.wait_for(lambda: not g.pids(), what="the end of all processes")
         g.ended()
         targets = {p.payload.split(b"NT: ")[1].split(b"\r\n")[0].decode()
                    for p in cap.udp(upnp.PORT) if b"ssdp:byebye" in p.payload}
@@ -227,7 +227,7 @@ def test_when_the_parent_dies_all_end_and_the_leases_stay(lab, port):
         with natpmp.Client(own.console) as c:
             p = c.get(natpmp.UDP, port())
         gateway.kill(g.process.pid)
-        net.wait_for(lambda: not g.pids(), 3, "the end of all processes")
+        net.wait_for(lambda: not g.pids(), what="the end of all processes")
         g.ended()
         with own.console.udp(p) as s:
             assert net.arrives(own.inet, s, p)

@@ -59,7 +59,7 @@ def test_sighup_is_a_reload(lab, gw, port):
     natpmp_port(lab.console, p)
     gw.configure(CONFIG + f'reserved = {{ "udp/{p}" }}\n')
     os.kill(gw.process_id("parent"), signal.SIGHUP)
-    net.wait_for(lambda: not gw.lease("udp", p), 3, "the end of the lease")
+    net.wait_for(lambda: not gw.lease("udp", p), what="the end of the lease")
 
 
 def test_what_is_not_allowed_ends_with_its_reason(lab, gw, port):
@@ -120,15 +120,15 @@ def test_features_follow(lab, gw, port):
     on. On again, it answers."""
     before = pids(gw)
     gw.reload(CONFIG.replace('lan "br-lan" {}', 'lan "br-lan" { upnp = false }'))
-    net.wait_for(lambda: ("igd", "br-lan") not in pids(gw), 5, "the end of the worker")
+    net.wait_for(lambda: ("igd", "br-lan") not in pids(gw), what="the end of the worker")
     assert clients.upnpc(lab.console, "-l", check=False).returncode
-    net.wait_for(lambda: ("pcp", "br-lan") in pids(gw), 5, "the PCP worker")
+    net.wait_for(lambda: ("pcp", "br-lan") in pids(gw), what="the PCP worker")
     natpmp_port(lab.console, port())
     after = pids(gw)
     for who in (("core", None), ("parent", None), ("igd", "br-guest"), ("pcp", "br-guest")):
         assert after[who] == before[who], who
     gw.reload(CONFIG)
-    net.wait_for(lambda: ("igd", "br-lan") in pids(gw), 5, "the worker")
+    net.wait_for(lambda: ("igd", "br-lan") in pids(gw), what="the worker")
     net.wait_for(lambda: "Found valid IGD" in clients.upnpc(lab.console, "-s", check=False).stdout,
                  10, "UPnP", 0.2)
 
@@ -143,7 +143,7 @@ def test_lans_come_and_go(lab, gw, port):
     assert clients.natpmpc_port(out) == q
     before = pids(gw)
     assert gw.reload(CONFIG.replace('lan "br-guest" {}\n', "")) == 1
-    net.wait_for(lambda: not any(lan == "br-guest" for _, lan in pids(gw)), 5, "their end")
+    net.wait_for(lambda: not any(lan == "br-guest" for _, lan in pids(gw)), what="their end")
     assert not gw.lease("udp", q)
     with lab.console.udp(p) as s:
         assert net.arrives(lab.inet, s, p)
@@ -186,7 +186,7 @@ def test_a_core_that_dies_has_the_new_one(lab, gw, port):
     p = port()
     gw.reload(CONFIG + f'reserved = {{ "udp/{p}" }}\n')
     gateway.kill(gw.process_id("core"))
-    net.wait_for(lambda: gw.cli("status").returncode == 0, 5, "the core")
+    net.wait_for(lambda: gw.cli("status").returncode == 0, what="the core")
     net.wait_for(lambda: lab.console.run("natpmpc", "-g", net.LAN).returncode == 0, 10, "NAT-PMP")
     out = clients.natpmpc(lab.console, "-a", str(p), str(p), "udp", "600").stdout
     assert clients.natpmpc_port(out) != p

@@ -378,8 +378,8 @@ def test_pinholes_follow_the_prefix(lab, gw, port, gap):
             net.time.sleep(0.3)
         lab.gw.ip(new if gap else old)
         with lab.console.udp(p, there) as s, lab.console.udp(p + 1, there) as t:
-            net.wait_for(lambda: net.arrives(lab.inet, s, p, addr=there, timeout=0.1), 3,
-                         "the pinhole")
+            net.wait_for(lambda: net.arrives(lab.inet, s, p, addr=there, timeout=0.1),
+                         what="the pinhole")
             assert not net.arrives(lab.inet, t, p + 1, addr=there, timeout=0.3)
         assert [l["internal_address"] for l in gw.list() if l.get("family")] == [there]
         assert gw.lease("udp", p)["remaining_s"] > 500
@@ -390,8 +390,8 @@ def test_pinholes_follow_the_prefix(lab, gw, port, gap):
                        f"route replace default via {net.LAN6}\n")
         lab.inet.ip("route del 2a01:79::/64\n")
     net.wait_for(lambda: [l["internal_address"] for l in gw.list() if l.get("family")]
-                 == [net.CONSOLE6], 3, "the way back")
-    net.wait_for(lambda: gw.processes("pcp", "br-lan"), 5, "the PCP worker")
+                 == [net.CONSOLE6], what="the way back")
+    net.wait_for(lambda: gw.processes("pcp", "br-lan"), what="the PCP worker")
 
 
 def test_the_filter_stays_shut(lab, gw):
@@ -408,7 +408,7 @@ def test_the_filter_stays_shut(lab, gw):
 
 def test_it_is_put_back_when_somebody_flushes(lab, gw):
     lab.gw.nft("flush ruleset")
-    net.wait_for(lambda: not reaches(lab.inet, lab.gw, net.WAN, timeout=0.5), 2, "the filter", 0.1)
+    net.wait_for(lambda: not reaches(lab.inet, lab.gw, net.WAN, timeout=0.5), what="the filter")
     assert reaches(lab.console, lab.inet, net.REMOTE1) == net.WAN
 
 
@@ -436,7 +436,8 @@ def test_taken_out_it_is_over(lab, gw):
     table = lab.gw.run("nft", "list", "table", "inet", "portreeve").stdout
     assert "policy drop" not in table and "router_" not in table
     gw.reload(ROUTER)
-    net.wait_for(lambda: [sysctl(lab.gw, k) for k in SYSCTLS] == ["1", "1", "2"], 3, "the sysctls")
+    net.wait_for(lambda: [sysctl(lab.gw, k) for k in SYSCTLS] == ["1", "1", "2"],
+                 what="the sysctls")
     assert not reaches(lab.inet, lab.gw, net.WAN, timeout=0.5)
 
 
@@ -467,4 +468,4 @@ def test_remove_ends_it_too(lab, gw):
     assert [sysctl(lab.gw, k) for k in SYSCTLS] == ["0", "0", "1"]
     assert "portreeve" not in lab.gw.run("nft", "list", "tables").stdout
     gw.start()
-    net.wait_for(lambda: sysctl(lab.gw, SYSCTLS[0]) == "1", 3, "ip_forward")
+    net.wait_for(lambda: sysctl(lab.gw, SYSCTLS[0]) == "1", what="ip_forward")

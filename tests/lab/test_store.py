@@ -179,8 +179,8 @@ def test_a_killed_store_is_back_and_has_all(router, console, port):
         old = router.process_id("store")
         gateway.kill(old)
         console.get(pcp.UDP, p, lifetime=600)
-        net.wait_for(lambda: any(x["pid"] != old for x in router.processes("store")), 5,
-                     "another store", 0.05)
+        net.wait_for(lambda: any(x["pid"] != old for x in router.processes("store")),
+                     what="another store", pause=0.05)
     router.wait_kept(3, 6)
     router.reboot(orderly=False)
     assert sorted(l["external_port"] for l in router.list()) == sorted([a, b, c])
@@ -336,8 +336,8 @@ def test_ten_thousand_leases_are_back_in_half_a_second(router):
     with natpmp.Client(router.net.console, timeout=0.01) as c:
         gateway.kill(router.process_id("core"))
         began = time.monotonic()
-        net.wait_for(lambda: c.ask(natpmp.map_request(natpmp.UDP, 40000, 40000)), 3,
-                     "an answer of the next core", 0)
+        net.wait_for(lambda: c.ask(natpmp.map_request(natpmp.UDP, 40000, 40000)),
+                     what="an answer of the next core", pause=0)
         took = time.monotonic() - began
     assert len(router.list()) == 10001
     print(f"the first answer of the next core with 10,000 leases after {took * 1000:.0f} ms")

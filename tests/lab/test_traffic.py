@@ -233,7 +233,7 @@ def opened(lab, host, ports, control):
         def arrived():
             return {(p.proto, p.dport) for p in capture.read()
                     if p.src == nat.REMOTE3 and not p.outgoing}
-        net.wait_for(lambda: ("udp", control) in arrived(), 2, "the control's packet")
+        net.wait_for(lambda: ("udp", control) in arrived(), what="the control's packet")
         return arrived() - {("udp", control)}
 
 

@@ -282,7 +282,7 @@ def test_the_counters_count_what_passes_the_wan(igd, lab):
         d = {k: now[k] - before[k] for k in now}
         return (d["BytesSent"] >= 50000 and d["BytesReceived"] >= 25000
                 and d["PacketsSent"] >= 50 and d["PacketsReceived"] >= 50)
-    net.wait_for(counted, 5, "the counters", 0.2)
+    net.wait_for(counted, what="the counters", pause=0.2)
 
 
 def test_the_link_properties(igd):

@@ -157,8 +157,8 @@ def test_searches_of_hosts_that_are_not_there_leave_no_trace(lab, gw):
         while time.monotonic() < until:
             for packet in packets:
                 s.sendto(packet, (net.LAN, 0))
-    net.wait_for(lambda: upnp.search(lab.console2, IGD1, enough=1, window=0.3), 2,
-                 "an answer after the flood")
+    net.wait_for(lambda: upnp.search(lab.console2, IGD1, enough=1, window=0.3),
+                 what="an answer after the flood")
     for _ in range(5):
         assert upnp.search(lab.console2, IGD1, enough=1)
     assert gw.process_id("igd", "br-lan") == worker
@@ -265,7 +265,7 @@ def test_another_address_of_the_lan_is_announced(lab, gw):
                     n[2]["location"]]
             assert seen[0][0] == "ssdp:byebye" and seen[-1][0] == "ssdp:alive"
             assert [n for n in seen if n[0] == "ssdp:alive"]
-            after = upnp.Igd(lab.console, gateway=MOVED).root
+            after = upnp.served(lab.console, gateway=MOVED).root
             assert [e.text for e in after.iter() if upnp.local(e.tag) == "UDN"] == \
                 [e.text for e in before.iter() if upnp.local(e.tag) == "UDN"]
             # The leases' other questions are answered there too.
@@ -289,7 +289,7 @@ def test_a_bridge_that_goes_down_and_up_is_announced_again(lab, gw):
         assert kinds[0] == "ssdp:byebye" and "ssdp:alive" in kinds
         last = len(kinds) - 1 - kinds[::-1].index("ssdp:byebye")
         assert "ssdp:alive" in kinds[last:]
-    assert upnp.Igd(lab.console).call("GetExternalIPAddress") == \
+    assert upnp.served(lab.console).call("GetExternalIPAddress") == \
         {"NewExternalIPAddress": net.WAN}
     assert gw.process_id("igd", "br-guest") == worker
 

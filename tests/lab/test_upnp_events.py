@@ -21,7 +21,18 @@ def igd1(lab, gw):
 
 @pytest.fixture
 def igd2(lab, gw):
-    return upnp.Igd(lab.console, version=2)
+    igd = upnp.Igd(lab.console, version=2)
+    knows(igd, 0)
+    return igd
+
+
+def knows(igd, entries):
+    """Waits until the worker has heard of so many leases: the end of those of an earlier test would
+    be one more event."""
+    def heard():
+        with upnp.Subscriber(igd.host, igd.services[igd.service]["eventSubURL"]) as sub:
+            return sub.event()[1]["PortMappingNumberOfEntries"] == str(entries)
+    net.wait_for(heard, what=f"an event of {entries} entries")
 
 
 # Subscriptions
@@ -184,7 +195,7 @@ def test_events_come_five_times_a_second_at_most(igd2, lab, gw, port):
         for _ in range(60):
             c.get(natpmp.UDP, port())
             time.sleep(0.02)
-        listener.join(5)
+        listener.join(net.PATIENCE)
         took = time.monotonic() - began
         assert seen[-1] == entries + 60
         assert 4 <= len(seen) <= 5 * took + 1, (seen, took)
@@ -213,7 +224,8 @@ def test_the_wan_is_told(lab, gw):
         finally:
             lab.gw.ip("address flush dev wan0\n")
             lab.wan_up()
-            told("Connected", net.WAN)
+            while sub.event()[1].get("ExternalIPAddress") != net.WAN:
+                pass
 
 
 # Those who do not listen
@@ -325,7 +337,7 @@ def test_an_event_that_is_lost_does_not_end_the_subscription(igd2, lab, port):
     sub.listener.close()
     with lab.console.capture() as cap:
         igd2.add("UDP", port())
-        net.wait_for(lambda: cap.tcp(at), 3, "the event that nobody takes")
+        net.wait_for(lambda: cap.tcp(at), what="the event that nobody takes")
     time.sleep(0.3)
     sub.listener = lab.console.listen(at, net.CONSOLE)
     p = port()
@@ -338,13 +350,13 @@ def test_an_event_that_is_lost_does_not_end_the_subscription(igd2, lab, port):
 def test_who_does_not_know_his_subscription_is_told_no_more(igd2, lab, port):
     """A program that was started anew on the port of another: it answers 412"""
     url = igd2.services[IP2]["eventSubURL"]
-    with lab.console.listen(0, net.CONSOLE, timeout=3) as listener:
+    with lab.console.listen(0, net.CONSOLE) as listener:
         sid = subscribe(lab.console, url, listener.getsockname()[1])
         with listener.accept()[0] as s:
             s.recv(65536)
             s.sendall(b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n")
         net.wait_for(lambda: upnp.request(lab.console, "SUBSCRIBE", url,
-                                          [("SID", sid)]).status == 412, 2, "its end")
+                                          [("SID", sid)]).status == 412, what="its end")
 
 
 # IPv6
@@ -378,11 +390,12 @@ def connect6(host, addr, scope=0):
 def test_requests_and_events_over_ipv6(lab6, port, kind):
     """F3, U19, U21: by its global and by its link-local address"""
     igd = upnp.Igd(lab6.console, version=2)
+    knows(igd, 0)
     router, scope = (net.LAN6, 0) if kind == "global" else \
         (link_local(lab6.gw, "br-lan")[0], link_local(lab6.console, "eth0")[1])
     own = net.CONSOLE6 if kind == "global" else link_local(lab6.console, "eth0")[0]
     path = upnp.urlsplit(igd.services[IP2]["eventSubURL"]).path
-    listener = lab6.console.socket(socket.AF_INET6, socket.SOCK_STREAM, timeout=3)
+    listener = lab6.console.socket(socket.AF_INET6, socket.SOCK_STREAM)
     with listener:
         listener.bind(("::", 0))
         listener.listen(4)

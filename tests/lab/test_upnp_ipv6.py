@@ -314,14 +314,14 @@ def test_packets_are_counted_and_numbers_survive(kernel, port):
             worker = gw.process_id("igd", "br-lan")
             gateway.kill(worker)
             net.wait_for(lambda: gw.processes("igd", "br-lan") and
-                         gw.process_id("igd", "br-lan") != worker, 5, "another worker")
+                         gw.process_id("igd", "br-lan") != worker, what="another worker")
 
             def again():
                 try:
                     return Firewall(lab.console, net.CONSOLE6)
                 except (OSError, net.LabError):
                     return None
-            fc = net.wait_for(again, 5, "UPnP")
+            fc = net.wait_for(again, what="UPnP")
             assert fc.packets(number) == 6
             gw.kill()
             gw.start()

@@ -57,7 +57,7 @@ def subscribed(igd, service, entries):
             return s, told
         s.__exit__()
         return None
-    return net.wait_for(begin, 3, f"an event of {entries} entries", 0.05)
+    return net.wait_for(begin, what=f"an event of {entries} entries", pause=0.05)
 
 
 def end_range(igd, first, last, protocol="UDP", manage=0):

@@ -231,12 +231,22 @@ class Igd:
                          NewProtocol=protocol)
 
 
+def served(*args, **kwargs):
+    """The gateway, once it is there: a change of the LAN may start the worker more than once."""
+    def found():
+        try:
+            return Igd(*args, **kwargs)
+        except (OSError, net.LabError):
+            return None
+    return net.wait_for(found, what="UPnP", pause=0.1)
+
+
 class Subscriber:
     """Subscribes to a service's events and takes the NOTIFYs."""
 
     def __init__(self, host, event_url, timeout="Second-1800"):
         self.host, self.url = host, event_url
-        self.listener = host.listen(addr=host.addr, timeout=5)
+        self.listener = host.listen(addr=host.addr)
         port = self.listener.getsockname()[1]
         self.answer = request(host, "SUBSCRIBE", event_url,
                               [("CALLBACK", f"<http://{host.addr}:{port}/lab>"),
@@ -251,7 +261,7 @@ class Subscriber:
             request(self.host, "UNSUBSCRIBE", self.url, [("SID", self.sid)])
         self.listener.close()
 
-    def event(self, timeout=5.0):
+    def event(self, timeout=net.PATIENCE):
         """(SEQ, {variable: value}, peer address) of the next NOTIFY."""
         self.listener.settimeout(timeout)
         with self.listener.accept()[0] as s:

@@ -408,7 +408,10 @@ static int check_all(struct adoption *a)
 	drop_doubles(a);
 	drop_double_objects(a, &a->rev);
 	drop_double_objects(a, &a->held);
-	memset(a->fw->use, 0, PORT_USES * sizeof(*a->fw->use));
+	/* Those in use only: the pages of the others are not there yet, and need not be. */
+	for (size_t i = 0; i < PORT_USES; i++)
+		if (a->fw->use[i].leases || a->fw->use[i].until_ms || a->fw->use[i].zero)
+			a->fw->use[i] = (struct port_use){0};
 	for (size_t i = 0; i < a->n_found; i++) {
 		int err = decode(a, &a->found[i], &l);
 

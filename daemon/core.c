@@ -260,12 +260,13 @@ static int core_make_loop(struct core *c)
 	c->unknown_due = event_new(b, -1, 0, core_unknown_due, c);
 	c->held_due = event_new(b, -1, 0, core_held_due, c);
 	c->own_due = event_new(b, -1, 0, core_own_due, c);
+	c->holders.due = event_new(b, -1, 0, core_holders_due, c);
 	c->rules_due = event_new(b, -1, 0, core_rules_due, c);
 	c->turns = turns_new(&core_turns_ops, c);
 	if (!c->ledger || !c->upstream || !c->workers || !c->parent_readable ||
 	    !c->links_readable || !c->terminate || !c->state_due || !c->judge_due ||
 	    !c->trigger || !c->unknown_due || !c->held_due || !c->own_due ||
-	    !c->rules_due || !c->turns)
+	    !c->holders.due || !c->rules_due || !c->turns)
 		return -ENOMEM;
 	turns_configure(c->turns, c->config.trigger, c->config.n_triggers);
 	event_add(c->parent_readable, NULL);
@@ -332,6 +333,7 @@ int core_run(struct core *c)
 		return kept;
 	}
 	ledger_restore_idle(c->ledger);
+	core_holders_changed(c);
 	err = core_keep(c);
 	if (err)
 		return err;
@@ -388,6 +390,9 @@ void core_free(struct core *c)
 		event_free(c->held_due);
 	if (c->own_due)
 		event_free(c->own_due);
+	if (c->holders.due)
+		event_free(c->holders.due);
+	free(c->holders.host);
 	if (c->base)
 		event_base_free(c->base);
 	if (c->tcp_idle >= 0)

@@ -55,6 +55,16 @@ struct core_unknown {
 };
 #define CORE_UNKNOWN 64
 
+/* The hosts that have leases, as the kernel was told of them. */
+struct core_holders {
+	struct event *due;
+	struct firewall_host *host;
+	size_t n;
+	uint64_t at_ms; /* when */
+	uint64_t looked_ms;
+	bool waits; /* something has changed, and `due` comes soon */
+};
+
 /* What the kernel said of a host a moment ago. */
 struct core_mac {
 	struct in6_addr host;
@@ -111,6 +121,7 @@ struct core {
 	size_t n_held;
 	struct event *held_due;
 	struct event *own_due;
+	struct core_holders holders;
 	struct event *parent_readable;
 	struct event *links_readable;
 	struct event *terminate;
@@ -161,6 +172,10 @@ uint64_t core_heard(void *arg, const struct in6_addr *internal, uint64_t now_ms)
 uint64_t core_active(void *arg, const struct lease *l, bool *elsewhere);
 uint16_t core_outside(void *arg, uint8_t protocol, uint16_t int_port,
 		      const struct in6_addr *internal);
+/* Leases have changed, so hosts may have their first one, or none any more; and the callback of
+ * the timer that sees to it. */
+void core_holders_changed(struct core *c);
+void core_holders_due(int fd, short what, void *arg);
 /* Something that workers are told has changed; they learn of it a little later. */
 void core_changed(struct core *c);
 /* Tells the parent, once, when everything that is wanted answers. */

@@ -254,6 +254,7 @@ static void core_settled(void *arg, const struct lease_change *step)
 	if (c->control)
 		control_step(c->control, step);
 	core_rules_settled(c, step);
+	core_holders_changed(c);
 }
 
 static bool core_gone(void *arg)

@@ -19,6 +19,7 @@ libdaemon_a_SOURCES = \
 	daemon/core_config.c \
 	daemon/core_deny.c \
 	daemon/core_explain.c \
+	daemon/core_holders.c \
 	daemon/core_history.c daemon/core_history.h \
 	daemon/core_keep.c \
 	daemon/core_mac.c \

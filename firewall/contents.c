@@ -477,6 +477,7 @@ int router_put(struct firewall *fw)
 	zones_put(fw);
 	own_put(fw);
 	fill_prefixes(fw, "learn4", true, fw->router.learners, fw->router.n_learners);
+	holders_put(fw);
 	return fw->router.lan_known ? lan_put(fw) : 0;
 }
 
@@ -486,6 +487,7 @@ void router_fini(struct router *r)
 	lan_free(r);
 	free(r->zones);
 	free(r->learners);
+	free(r->hosts);
 }
 
 #define CLAIMS_CHUNK 4096 /* of one transaction */

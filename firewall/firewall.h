@@ -159,6 +159,15 @@ int firewall_set_own(struct firewall *fw, const struct portset *tcp,
 		     const struct portset *udp);
 /* The networks whose hosts' packets are told of; subnets of the LANs'. */
 int firewall_set_learners(struct firewall *fw, const struct prefix *nets, size_t n_nets);
+/* A host that has leases, the last of which the kernel drops then. */
+struct firewall_host {
+	struct in6_addr addr;
+	uint64_t until_ms;
+};
+/* So many of each family are in the sets `hosts` and `hosts6`; others are left out. */
+#define FIREWALL_HOSTS_MAX 16384
+/* From now on these are all of them. */
+int firewall_set_hosts(struct firewall *fw, const struct firewall_host *hosts, size_t n);
 /* All pairs of port and remote are told of again. */
 int firewall_forget_seen(struct firewall *fw);
 /* Whom the filter of router mode trusts how far; also LANs without an address. */

@@ -45,6 +45,8 @@ struct router {
 	struct portset own_udp;
 	struct prefix *learners;
 	size_t n_learners;
+	struct firewall_host *hosts;
+	size_t n_hosts;
 	struct firewall_epoch epoch;
 };
 
@@ -182,6 +184,8 @@ uint64_t learn_active_ms(const struct firewall *fw);
 int router_put(struct firewall *fw);
 /* Before the WAN is told: its interfaces are those in `wan`. -errno. */
 int router_recall_wan(struct firewall *fw);
+/* Of `hosts` and `hosts6`. */
+void holders_put(struct firewall *fw);
 void router_fini(struct router *r);
 void forwards_put(struct firewall *fw, const struct firewall_config *config);
 

@@ -12,6 +12,7 @@ libfirewall_a_SOURCES = \
 	firewall/foreign.c firewall/foreign.h \
 	firewall/forwards.c \
 	firewall/guard.c \
+	firewall/holders.c \
 	firewall/flows.c firewall/flows.h \
 	firewall/kernel.c firewall/kernel.h \
 	firewall/learn.c \

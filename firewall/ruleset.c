@@ -46,6 +46,7 @@
 enum set_use {
 	SET_PLAIN,
 	SET_LEASES, /* is never deleted */
+	SET_TOLD,   /* holds what we have put there, until its time is over */
 };
 
 struct set_spec {
@@ -283,6 +284,19 @@ static const struct set_spec sets[] = {
 	{.name = "lan_within",
 	 .key_type = TYPE_2(KERNEL_TYPE_IFNAME, KERNEL_TYPE_IFNAME),
 	 .key_len = 2 * IFNAMSIZ},
+	/* For rules of the admin. */
+	{.name = "hosts",
+	 .use = SET_TOLD,
+	 .flags = NFT_SET_TIMEOUT,
+	 .key_type = KERNEL_TYPE_IP,
+	 .key_len = 4,
+	 .size = 2 * FIREWALL_HOSTS_MAX},
+	{.name = "hosts6",
+	 .use = SET_TOLD,
+	 .flags = NFT_SET_TIMEOUT,
+	 .key_type = KERNEL_TYPE_IP6,
+	 .key_len = 16,
+	 .size = 2 * FIREWALL_HOSTS_MAX},
 	{.name = "about", .key_type = KERNEL_TYPE_MARK, .key_len = 4, .host_order = true},
 };
 #define N_SETS (sizeof(sets) / sizeof(sets[0]))
@@ -338,7 +352,8 @@ bool ruleset_is_constant(const char *set)
 {
 	for (size_t i = 0; i < N_SETS; i++)
 		if (!strcmp(sets[i].name, set))
-			return !(sets[i].flags & NFT_SET_TIMEOUT);
+			return sets[i].use == SET_TOLD ||
+			       !(sets[i].flags & NFT_SET_TIMEOUT);
 	return false;
 }
 

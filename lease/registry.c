@@ -467,6 +467,18 @@ static void each_pinhole(const struct registry *r,
 		each_of_chain(r, r->table.pinhole[i], each, arg);
 }
 
+void registry_each_by_host(const struct registry *r,
+			   void (*each)(void *arg, const struct lease *l), void *arg)
+{
+	for (uint32_t host = 1; host < r->hosts.n; host++) {
+		uint32_t id = hosts_at(&r->hosts, host)->first;
+
+		for (; id; id = table_node(&r->table, id)->host_next)
+			if (!table_node(&r->table, id)->gone)
+				each(arg, &table_node(&r->table, id)->lease);
+	}
+}
+
 void registry_each(const struct registry *r,
 		   void (*each)(void *arg, const struct lease *l), void *arg)
 {

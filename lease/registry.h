@@ -184,6 +184,9 @@ const struct lease *registry_find_pinhole(const struct registry *r, uint8_t prot
  * perhaps for others, too. Of a pinhole its inside address counts. It must not change the book. */
 void registry_each_like(const struct registry *r, const struct lease *l,
 			void (*each)(void *arg, const struct lease *l), void *arg);
+/* Calls `each` for every lease, those of one inside address one behind the other. */
+void registry_each_by_host(const struct registry *r,
+			   void (*each)(void *arg, const struct lease *l), void *arg);
 /* Calls `each` for every lease, in no order; it must not change the book. */
 void registry_each(const struct registry *r,
 		   void (*each)(void *arg, const struct lease *l), void *arg);

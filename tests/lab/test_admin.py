@@ -101,6 +101,60 @@ def test_qos_marks_what_leaves_from_open_ports_alone(lab, lease):
         assert tos_outside(lab, other) == 0
 
 
+HOSTS = """table inet portreeve {
+	set hosts { type ipv4_addr; size 32768; flags timeout; }
+	set hosts6 { type ipv6_addr; size 32768; flags timeout; }
+	chain my_hosts {
+		type filter hook forward priority mangle; policy accept;
+		iifname "br-lan" ip saddr @hosts udp dport 5998 drop
+		iifname "br-lan" ip6 saddr @hosts6 udp dport 5998 drop
+	}
+}
+"""
+
+
+def known(lab, host, source="0.0.0.0", remote=net.REMOTE1):
+    """Is that host in the set, by what its packets meet?"""
+    with lab.inet.udp(5998, remote if ":" in remote else "0.0.0.0") as there, \
+            net.fresh_udp(host, source) as s:
+        there.settimeout(0.3)
+        s.sendto(b"x", (remote, 5998))
+        try:
+            return there.recv(10) != b"x"
+        except TimeoutError:
+            return True
+
+
+def test_hosts_with_leases(lab, gw, lease, port):
+    """The set of hosts: those with a lease, or a pinhole, are in it, nobody else, also after it
+    was flushed, a flush of everything, and a restart; not after the last lease"""
+    lab.gw.nft(HOSTS)
+    try:
+        net.wait_for(lambda: known(lab, lab.console), what="the host with a lease")
+        assert not known(lab, lab.console2)
+        p = port()
+        with pcp.Client(lab.console2, source=net.CONSOLE2_6) as c:
+            assert c.map(pcp.UDP, p, p, 600).result == 0
+        net.wait_for(lambda: known(lab, lab.console2, net.CONSOLE2_6, net.REMOTE6),
+                     what="the host with a pinhole")
+        assert not known(lab, lab.console, net.CONSOLE6, net.REMOTE6)
+        lab.gw.nft("flush set inet portreeve hosts")
+        net.wait_for(lambda: known(lab, lab.console), what="repair")
+        lab.gw.nft("flush ruleset\n" + net.MASQUERADE + HOSTS)
+        net.wait_for(lambda: known(lab, lab.console), 3, "repair of everything")
+        net.wait_for(lambda: known(lab, lab.console2, net.CONSOLE2_6, net.REMOTE6), 3, "of both")
+        gw.stop()
+        gw.start()
+        assert known(lab, lab.console) and not known(lab, lab.console2)
+        gw.clear()
+        net.wait_for(lambda: not known(lab, lab.console), 3, "its end")
+        net.wait_for(lambda: not known(lab, lab.console2, net.CONSOLE2_6, net.REMOTE6), 3, "both")
+    finally:
+        lab.gw.nft("flush chain inet portreeve my_hosts\n"
+                   "delete chain inet portreeve my_hosts\n")
+        lab.gw.nft(GEO + QOS)
+
+
 def test_check_sees_the_admins_chains(lab, gw, lease):
     """The examples stand in nobody's way; a chain that drops does, also in our table."""
     def dropping():

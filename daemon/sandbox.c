@@ -158,11 +158,12 @@ static int add_sockets(scmp_filter_ctx ctx)
 	int err = 0;
 
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]) && !err; i++)
-		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				       SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+		err = seccomp_rule_add(
+			ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
 	return err ? err
 		   : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket),
-				      1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+				      1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
 }
 
 /* Threads yes, processes no; and what libupnp and glibc ask but can do without. */

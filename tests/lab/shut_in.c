@@ -82,7 +82,7 @@ static scmp_filter_ctx families(char *words)
 		if (!wanted[i])
 			need(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT),
 					      SCMP_SYS(socket), 1,
-					      SCMP_A0(SCMP_CMP_EQ, i)));
+					      SCMP_A0(SCMP_CMP_EQ, i, 0)));
 	return ctx;
 }
 
@@ -125,7 +125,7 @@ static scmp_filter_ctx no_realtime(void)
 		if (!other)
 			need(seccomp_rule_add(
 				ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(sched_setscheduler),
-				1, SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)policy)));
+				1, SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)policy, 0)));
 	}
 	return ctx;
 }
@@ -150,7 +150,7 @@ static scmp_filter_ctx no_personality(void)
 	scmp_filter_ctx ctx = begin(SCMP_ACT_ALLOW);
 
 	need(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(personality), 1,
-			      SCMP_A0(SCMP_CMP_NE, 0)));
+			      SCMP_A0(SCMP_CMP_NE, 0, 0)));
 	return ctx;
 }
 

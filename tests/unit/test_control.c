@@ -980,7 +980,8 @@ static void denies_for_root_only(void **state)
 	    "{\"error\":\"org.portreeve.NotAllowed\",\"parameters\":{}}");
 	ask(f, DENY("Allow", "{\"port\":80}"),
 	    "{\"error\":\"org.portreeve.NotAllowed\",\"parameters\":{}}");
-	ask(f, "{\"method\":\"org.portreeve.Denials\"}", "{\"parameters\":{" DENIALS "}}");
+	ask(f, "{\"method\":\"org.portreeve.Denials\"}",
+	    "{\"parameters\":{" DENIALS "}}");
 	assert_false(f->denial.ports.first);
 }
 

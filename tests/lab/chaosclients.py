@@ -62,6 +62,7 @@ class Client(threading.Thread):
         self.over = False
         self.asking = None  # what it waits for an answer to
         self.sockets = {}
+        self.told = collections.deque(maxlen=300)  # requests and their answers, the last ones
 
     def run(self):
         net._setns(self.host.fd)  # for as long as the thread lasts
@@ -193,9 +194,15 @@ class Client(threading.Thread):
                 (maybe if lease.sure < now + GRACE else sure).add(lease.opening)
         return sure, maybe
 
-    # The protocols. ask() tells what was granted, or None, and whether it had to ask again.
+    # The protocols. put() tells what was granted, or None, and whether it had to ask again.
 
     def ask(self, key, lifetime, wanted):
+        asked = time.monotonic()
+        good, again = self.put(key, lifetime, wanted)
+        self.told.append((asked, time.monotonic(), key, lifetime, good, again))
+        return good, again
+
+    def put(self, key, lifetime, wanted):
         kind, name, port = key
         if kind == "natpmp":
             return self.ask_natpmp(name, port, lifetime, wanted)
@@ -221,7 +228,9 @@ class Client(threading.Thread):
             self.nonce, NUMBERS[name], port, port if kind == "pinhole" else wanted, any_of)
 
         def mine(r):
+            # What is told unasked in the meantime (14.2) has the time that is left.
             return (len(r) >= 60 and r[:2] == b"\2\x81" and r[24:36] == self.nonce
+                    and (r[3] or struct.unpack_from("!I", r, 4)[0] == lifetime)
                     and r[36] == NUMBERS[name]
                     and struct.unpack_from("!H", r, 40)[0] == port)
         reply, again = self.datagram(kind, request, mine)

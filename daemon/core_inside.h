@@ -83,6 +83,15 @@ struct core_held {
 };
 #define CORE_HELD 64
 
+/* Leases that the store knows and the kernel did not have at the start. */
+struct core_missing {
+	bool looking; /* the store has not told all yet */
+	size_t lost;
+	size_t n_ended; /* meanwhile */
+#define CORE_ENDED 256
+	struct dirty_key ended[CORE_ENDED];
+};
+
 struct core {
 	const struct options *options;
 	struct config config;
@@ -108,6 +117,7 @@ struct core {
 	struct workers *workers;
 	struct control *control;
 	struct core_store *store;
+	struct core_missing missing;
 	struct core_upstream *upstream;
 	struct core_trigger *trigger;
 	struct conntrack *conntrack; /* whose flow it is that the trigger worker saw */
@@ -260,6 +270,8 @@ bool core_nat_type(void *arg, const struct in6_addr *host,
 const struct config *core_config(void *arg);
 /* The store; and if the kernel holds nothing, its leases first. -ENOMEM. */
 int core_keep(struct core *c);
+/* A step is settled: what ends is not missing. */
+void core_missing_step(struct core *c, const struct lease_change *step);
 /* Serves, from the first call on. */
 void core_begin(struct core *c);
 /* Has those of all LANs who are wanted started. */

@@ -3,6 +3,11 @@
  * What the core keeps over a reboot, and the start with it. Where the kernel's table is new, the
  * leases that the store kept come back before anybody is served, so that no host is told
  * another's port; but the wait is bounded, and what comes later is put beside what there is.
+ *
+ * Where the table was there, its leases are the truth: who deletes one by hand while no core
+ * watches has ended it. But its host did not, and may not know. So what the store kept is held
+ * against the book, beside the service, and if a lease is missing there is a new epoch, by
+ * which the hosts see that they have to ask anew (RFC 6887 section 8.5).
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -12,6 +17,8 @@
 #include "base/log.h"
 #include "daemon/core_inside.h"
 #include "daemon/epoch.h"
+
+#define STORE_LATER_MS 300
 
 static const struct lease *keep_find(void *arg, const struct dirty_key *key)
 {
@@ -48,11 +55,91 @@ static void keep_about(void *arg, struct store_about *about)
 				      .wan4 = c->epoch.wan4};
 }
 
+/* ---- Leases that are missing ---- */
+
+#define MISSING_LEAST_MS 2000 /* what ends that soon has perhaps ended by itself */
+
+void core_missing_step(struct core *c, const struct lease_change *step)
+{
+	struct core_missing *m = &c->missing;
+
+	if (!m->looking || step->has)
+		return;
+	if (m->n_ended == CORE_ENDED)
+		m->looking = false; /* too much happens: nobody can tell any more */
+	else
+		dirty_key_of(&step->before, &m->ended[m->n_ended++]);
+}
+
+static bool missing_ended(const struct core_missing *m, const struct dirty_key *key)
+{
+	for (size_t i = 0; i < m->n_ended; i++)
+		if (memcmp(&m->ended[i], key, sizeof(*key)) == 0)
+			return true;
+	return false;
+}
+
+/* Waits it for its LAN? */
+static bool missing_waits(const struct core *c, const struct lease *kept)
+{
+	const struct lease *l;
+
+	for (size_t i = 0; (l = ledger_waiting(c->ledger, i)); i++)
+		if (lease_same_key(l, kept))
+			return true;
+	return false;
+}
+
+/* The store knows a lease that should go on. */
+static void missing_look(struct core *c, const struct lease *kept)
+{
+	struct core_missing *m = &c->missing;
+	uint64_t until_ms = 0;
+	struct dirty_key key;
+
+	for (unsigned int by = 0; by < LEASE_BY_END; by++)
+		if (kept->claims >> by & 1 && kept->until_ms[by] > until_ms)
+			until_ms = kept->until_ms[by];
+	dirty_key_of(kept, &key);
+	m->lost += until_ms > clock_ms() + MISSING_LEAST_MS && !keep_find(c, &key) &&
+		   !missing_ended(m, &key) && !missing_waits(c, kept) &&
+		   registry_allowed(ledger_book(c->ledger), kept) == LEASE_OK;
+}
+
+static void missing_loaded(struct core *c, const struct store_loaded *loaded)
+{
+	struct core_missing *m = &c->missing;
+	int err;
+
+	if (!loaded || loaded->state == STORE_AWAY)
+		return; /* it may come later */
+	if (m->looking && m->lost) {
+		log_warn(
+			"%zu leases are not in the kernel any more, though nobody gave them "
+			"up: a new epoch tells the hosts to ask again",
+			m->lost);
+		c->epoch.since_ms = clock_ms();
+		err = firewall_epoch_set(c->firewall, &c->epoch);
+		if (err && err != -ENOENT) {
+			errno = -err;
+			log_error("the epoch could not be kept: %m");
+		}
+		core_store_about(c->store);
+		core_changed(c);
+	}
+	*m = (struct core_missing){0};
+}
+
+/* ---- Leases that come back ---- */
+
 static void keep_kept(void *arg, const struct lease *l)
 {
 	struct core *c = arg;
 
-	ledger_bring_back(c->ledger, l);
+	if (c->fresh)
+		ledger_bring_back(c->ledger, l);
+	else if (c->missing.looking)
+		missing_look(c, l);
 }
 
 /* The leases are back, so the epoch goes on, unless the external address is another one. */
@@ -78,6 +165,10 @@ static void keep_loaded(void *arg, const struct store_loaded *loaded)
 	size_t restored = ledger_brought_back(c->ledger), waiting = 0;
 	bool late = c->begun;
 
+	if (!c->fresh) {
+		missing_loaded(c, loaded);
+		return;
+	}
 	if (!loaded) {
 		log_warn(
 			"the store takes long (a slow disk?): leases of before the reboot "
@@ -100,17 +191,36 @@ static void keep_loaded(void *arg, const struct store_loaded *loaded)
 	cut_everything(c->cut);
 }
 
-static void keep_want(void *arg, bool end)
+static void keep_ask_parent(bool end)
 {
 	struct role_record r = {.op = end ? ROLE_OP_KILL : ROLE_OP_START,
 				.role = ROLE_STORE};
 	int err = role_send(ROLE_FD_CHANNEL, &r, -1);
 
-	(void)arg;
 	if (err) {
 		errno = -err;
 		log_error("the parent does not listen: %m");
 	}
+}
+
+static void keep_start(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	keep_ask_parent(false);
+}
+
+/* Where all leases are in the kernel, nobody waits for the store at the start: it gets its
+ * share of the processor when the hosts are served. */
+static void keep_want(void *arg, bool end)
+{
+	static const struct timeval soon = {.tv_usec = STORE_LATER_MS * 1000};
+	struct core *c = arg;
+	bool later = !end && !c->fresh && !c->store;
+
+	if (!later || event_base_once(c->base, -1, EV_TIMEOUT, keep_start, c, &soon))
+		keep_ask_parent(end);
 }
 
 static const struct core_store_ops keep_ops = {keep_find,  keep_each, keep_waiting,
@@ -123,7 +233,7 @@ int core_keep(struct core *c)
 		.history_days = c->config.history_days,
 		.history_rows = c->config.history_rows,
 		.debug = c->options->debug,
-		.load = c->fresh,
+		.load = true,
 		.seed = c->policy.seed ^ 5,
 	};
 
@@ -131,6 +241,7 @@ int core_keep(struct core *c)
 	if (!c->store)
 		return -ENOMEM;
 	if (!c->fresh) {
+		c->missing.looking = true;
 		core_begin(c);
 		cut_everything(c->cut);
 	}

@@ -248,6 +248,7 @@ static void core_settled(void *arg, const struct lease_change *step)
 	if (step->has || step->end != LEASE_END_EXPIRED || c->config.cut_expired ||
 	    lease_idles(&step->before))
 		cut_step(c->cut, step);
+	core_missing_step(c, step);
 	if (c->store)
 		core_store_step(c->store, step);
 	core_count(&c->counts, step);

@@ -73,6 +73,8 @@ void core_store_step(struct core_store *s, const struct lease_change *c)
 	}
 	if (slow)
 		core_store_arm(s->slowly, SLOW_MS);
+	else if (!c->has)
+		core_store_tell_end(s);
 	else
 		core_store_tell_later(s);
 }
@@ -167,6 +169,7 @@ static void store_detach(struct core_store *s)
 	s->loaded = false;
 	s->pings = 0;
 	event_del(s->tell);
+	s->end_due = false;
 	event_del(s->ping);
 	core_store_sync_end(s);
 	s->sync_due = true; /* for the next one */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The core's side of the store: tells it, a second late, what has changed, and is told what it
- * had kept. Never waits for it. Knows neither the kernel nor SQLite.
+ * The core's side of the store: tells it, a second late, what has changed (of ends a tenth of
+ * that), and is told what it had kept. Never waits for it. Knows neither the kernel nor SQLite.
  *
  * What is told of a lease is how it is when it is told: changes are noted by their key only,
  * so that many of one lease cost one record, and none can be lost. When more keys have changed

@@ -17,7 +17,6 @@ struct core_store {
 	pid_t pid;
 	struct channel *channel; /* NULL: none */
 	bool loaded;             /* this store has said what it has */
-	bool load_over;          /* the core was told, by time or by the store */
 	struct event *tell;
 	struct event *slowly;
 	struct event *load;
@@ -26,6 +25,7 @@ struct core_store {
 	unsigned int pings;
 	struct dirty fast;
 	struct dirty slow;
+	bool end_due; /* `tell` comes sooner, as a lease has ended */
 	bool about_due;
 	/* Telling all. */
 	bool sync_due;
@@ -53,6 +53,8 @@ struct core_store {
 void core_store_arm(struct event *ev, unsigned int ms);
 /* Something is to be told, when a second's worth of it is there. */
 void core_store_tell_later(struct core_store *s);
+/* A lease has ended: it is told sooner. */
+void core_store_tell_end(struct core_store *s);
 /* At most so many messages now. 0: fine, else why it stopped. */
 int core_store_tell(struct core_store *s, unsigned int messages);
 /* All events now: at most HISTORY_WAITING. */

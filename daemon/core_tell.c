@@ -9,6 +9,7 @@
 #include "lease/kept.h"
 
 #define TELL_MS 1000 /* after the first change */
+#define END_MS 100   /* after the first end, so that few of them are taken for lost */
 #define TURN_MS 1    /* between two helpings */
 #define STALL_MS 100 /* when it does not read */
 #define HELPING 256  /* records in one turn of the loop */
@@ -25,6 +26,16 @@ void core_store_tell_later(struct core_store *s)
 {
 	if (s->channel && s->loaded)
 		core_store_arm(s->tell, TELL_MS);
+}
+
+void core_store_tell_end(struct core_store *s)
+{
+	const struct timeval in = {.tv_usec = END_MS * 1000};
+
+	if (!s->channel || !s->loaded || s->end_due)
+		return;
+	s->end_due = true;
+	event_add(s->tell, &in);
 }
 
 void core_store_sync(struct core_store *s)
@@ -243,6 +254,7 @@ void core_store_tell_due(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	s->end_due = false;
 	if (!s->channel || !s->loaded)
 		return;
 	err = core_store_tell(s, HELPING / RECORDS_PER_MESSAGE);

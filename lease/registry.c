@@ -221,6 +221,11 @@ static enum lease_reason adopt_judge(const struct registry *r, const struct leas
 	return reason ? reason : policy_kept(r->policy, by, l);
 }
 
+enum lease_reason registry_allowed(const struct registry *r, const struct lease *l)
+{
+	return adopt_judge(r, l);
+}
+
 /* Brings a lease to the form in which it may be in the book; its host's id in *host. */
 static enum lease_reason adopt_prepare(struct registry *r, struct lease *l,
 				       uint32_t *host)

@@ -135,6 +135,10 @@ void registry_listen(struct registry *r, uint64_t now_ms);
 enum lease_reason registry_adopt(struct registry *r, const struct lease *found,
 				 uint64_t now_ms);
 
+/* The same question of a lease that is not there, but for shares of the table and who has its
+ * port now. */
+enum lease_reason registry_allowed(const struct registry *r, const struct lease *l);
+
 /*
  * After a change of the policy: appends the ends of leases that it does not allow, with
  * LEASE_END_POLICY or, as they are denied, LEASE_END_DENIED, the youngest first where a host or the table has too many; `refused` is

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sqlite3
 import statistics
+import struct
 import subprocess
 import sys
 import time
@@ -161,6 +162,42 @@ def test_the_kernel_wins_over_the_store(router, console, port):
     router.start()
     assert [l["external_port"] for l in router.list()] == [b]
     router.wait_kept(1, 5)
+
+
+def epoch_of(host):
+    return struct.unpack_from("!I", natpmp.served(host), 4)[0]
+
+
+def test_a_lease_that_somebody_deletes_while_no_core_watches(router, console, port):
+    """It has ended, and by a new epoch its host sees that (RFC 6887 8.5); what ended as it should
+    begins none"""
+    host, a, b, c = router.net.console, port(), port(), port()
+
+    def next_core(deed):
+        core = router.process_id("core")
+        gateway.kill(core, signal.SIGSTOP)
+        router.host.nft(deed)
+        gateway.kill(core)
+        assert router.cli("status").returncode == 0
+        natpmp.served(host)
+
+    console.get(pcp.UDP, a, lifetime=600)
+    console.get(pcp.TCP, b, lifetime=600)
+    console.get(pcp.UDP, b, lifetime=600)
+    router.wait_kept(3)
+    console.delete(pcp.TCP, b)
+    router.wait_kept(2)
+    net.wait_for(lambda: epoch_of(host) >= 4, 6, "an epoch of some age")
+    epoch, at = epoch_of(host), time.monotonic()
+    next_core("")
+    with pcp.Client(host) as again:
+        again.get(pcp.UDP, c, lifetime=600)
+    router.wait_kept(3)  # it knows what is kept
+    assert not pcp.state_lost(epoch, epoch_of(host), time.monotonic() - at)
+    next_core(f"delete element inet portreeve leases {{ udp . {a} }}\n")
+    net.wait_for(lambda: pcp.state_lost(epoch, epoch_of(host), time.monotonic() - at), 10,
+                 "a new epoch", 0.1)
+    assert sorted(l["external_port"] for l in router.list()) == sorted([b, c])
 
 
 def test_remove_ends_what_is_kept(router, console, port):

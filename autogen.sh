@@ -29,7 +29,7 @@ build_packages="autoconf automake gcc libc6-dev make pkgconf libmnl-dev libnftnl
 	libevent-dev libconfuse-dev libjansson-dev libsqlite3-dev libnatpmp-dev libseccomp-dev
 	libcap-dev libupnp-dev libxml2-dev libcmocka-dev"
 lab_packages="iproute2 nftables iptables conntrack tcpdump socat procps sqlite3 python3
-	python3-pytest python3-pytest-xdist python3-prometheus-client python3-jsonschema python3-libtorrent python3-miniupnpc transmission-daemon miniupnpc natpmpc gssdp-tools
+	python3-pytest python3-pytest-xdist python3-prometheus-client python3-jsonschema python3-libtorrent python3-miniupnpc transmission-daemon strace miniupnpc natpmpc gssdp-tools
 	gupnp-tools coturn"
 check_packages="cppcheck binutils xz-utils systemd util-linux mandoc
 	clang libclang-rt-dev|libclang-rt-19-dev|libclang-rt-14-dev"

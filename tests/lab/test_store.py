@@ -10,6 +10,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -221,6 +222,52 @@ def test_a_killed_store_is_back_and_has_all(router, console, port):
     router.wait_kept(3, 6)
     router.reboot(orderly=False)
     assert sorted(l["external_port"] for l in router.list()) == sorted([a, b, c])
+
+
+@contextlib.contextmanager
+def slow_disk(pid, seconds):
+    """Each fsync of that process takes so long. Yields what tells of them: the last line is not
+    at its end while one runs."""
+    calls = "fsync,fdatasync"
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as trace, subprocess.Popen(
+            ["strace", "-qf", "-o", trace.name, "-p", str(pid), "-e", f"trace={calls}",
+             "-e", f"inject={calls}:delay_enter={seconds}000000"]) as tracer:
+        def tell():
+            trace.seek(0)
+            return trace.read()
+        try:
+            net.wait_for(lambda: gateway.proc_status(pid)["TracerPid"] == str(tracer.pid), 5,
+                         "strace")
+            yield tell
+        finally:
+            tracer.terminate()
+
+
+def test_an_fsync_of_five_seconds(router, console, port):
+    """Issue 5: everybody is served while one lasts; a core that is killed then is back as ever,
+    with its epoch, and nothing is lost"""
+    a, b, ended = port(), port(), port()
+    console.get(pcp.UDP, ended, lifetime=600)
+    router.wait_kept(1)
+    with natpmp.Client(router.net.console2) as pmp:
+        with slow_disk(router.process_id("store"), 5) as fsyncs:
+            console.get(pcp.UDP, a, lifetime=600)
+            net.wait_for(lambda: fsyncs() and fsyncs()[-1] != "\n", 5, "an fsync", 0.01)
+            this = fsyncs()
+            for _ in range(30):
+                assert pmp.map(natpmp.TCP, b, b, 600).external == b
+                assert console.delete(pcp.UDP, ended).result == pcp.SUCCESS
+                assert len(router.list()) == 2
+            assert fsyncs() == this, "it has ended meanwhile"
+            epoch = pmp.address().epoch
+            gateway.kill(router.process_id("core"))
+            natpmp.served(router.net.console2)
+            assert [l["external_port"] for l in router.list()] == [b, a]
+    router.wait_kept(2, 15)
+    with natpmp.Client(router.net.console2) as pmp:
+        assert pmp.address().epoch >= epoch
+    router.reboot(orderly=False)
+    assert [l["external_port"] for l in router.list()] == [b, a]
 
 
 def test_a_store_that_stands_still_holds_nobody_up(router, console, port):

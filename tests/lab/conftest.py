@@ -17,6 +17,10 @@ import net
 _ports = iter(range(10240, 32000, 16))
 
 
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
 def pytest_sessionstart(session):
     if os.geteuid():
         pytest.exit("the lab makes network namespaces: run it as root", 1)
@@ -24,7 +28,7 @@ def pytest_sessionstart(session):
     if missing and not session.config.option.collectonly:
         pytest.exit(f"build first, or set PORTREEVE_BUILD: no {', '.join(missing)}", 1)
     for sig in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sig, lambda *a: sys.exit(1))  # the lab is removed on the way out
+        signal.signal(sig, interrupted)  # the lab is removed on the way out
     net.remove_leftovers()
     gateway.add_users()
 

@@ -57,9 +57,13 @@ def test_a_search_for_all_finds_every_device_and_service(lab, gw, to):
         "upnp:rootdevice", f"{DEVICE}InternetGatewayDevice:{version}",
         f"{DEVICE}WANDevice:{version}", f"{DEVICE}WANConnectionDevice:{version}",
         f"{SERVICE}WANIPConnection:{version}", COMMON)}
-    found = {(f.headers["st"], f.headers["location"])
-             for f in upnp.search(lab.console, "ssdp:all", to=to, least=2 * len(wanted))}
-    assert wanted <= found
+    found = set()
+
+    def whole():
+        found.update((f.headers["st"], f.headers["location"])
+                     for f in upnp.search(lab.console, "ssdp:all", to=to, window=0.6))
+        return wanted <= found
+    net.wait_for(whole, what="all answers")
 
 
 @pytest.mark.parametrize("target", [

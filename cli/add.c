@@ -12,32 +12,9 @@
 
 struct add {
 	struct port_range port;
-	char address[64];
-	unsigned int inside; /* 0: the external one */
-	uint64_t ms;         /* 0: not said */
+	struct cli_target to;
+	uint64_t ms; /* 0: not said */
 };
-
-/* "192.168.1.20", "192.168.1.20:80", "2a01::20". */
-static bool take_target(const char *text, struct add *a)
-{
-	const char *colon = strchr(text, ':');
-	struct port_range port;
-	struct in6_addr addr;
-	size_t len = strlen(text);
-
-	if (colon && !strchr(colon + 1, ':')) {
-		if (port_range_parse(colon + 1, &port) || !port.first ||
-		    port.first != port.last || !port.tcp || !port.udp)
-			return false;
-		a->inside = port.first;
-		len = (size_t)(colon - text);
-	}
-	if (len >= sizeof(a->address))
-		return false;
-	memcpy(a->address, text, len);
-	a->address[len] = '\0';
-	return !addr_parse(a->address, &addr);
-}
 
 /* CLI_OK, or what was printed. */
 static int add_parse(const struct cli *cli, int argc, char **argv, struct add *a)
@@ -54,7 +31,7 @@ static int add_parse(const struct cli *cli, int argc, char **argv, struct add *a
 	code = cli_take_port(cli, "add", 1, argv, &a->port);
 	if (code)
 		return code;
-	if (!take_target(argv[1], a))
+	if (!cli_take_target(argv[1], &a->to))
 		return cli_fail(cli, CLI_USAGE,
 				"%s is no target; write 192.168.1.20 or 192.168.1.20:80",
 				text_safe(argv[1], text, sizeof(text)));
@@ -76,8 +53,8 @@ static int add_one(const struct cli *cli, const struct add *a, const char *proto
 {
 	json_t *parameters = json_pack(
 		"{s:s,s:i,s:s,s:i,s:s?,s:s?}", "protocol", protocol, "external_port",
-		(int)a->port.first, "internal_address", a->address, "internal_port",
-		(int)(a->inside ? a->inside : a->port.first), "remote", cli->remote,
+		(int)a->port.first, "internal_address", a->to.address, "internal_port",
+		(int)(a->to.port ? a->to.port : a->port.first), "remote", cli->remote,
 		"description", cli->description);
 	json_t *reply = NULL;
 	char text[512];
@@ -100,7 +77,7 @@ static int add_one(const struct cli *cli, const struct add *a, const char *proto
 
 int cli_add(struct cli *cli, int argc, char **argv)
 {
-	struct add a = {.inside = 0};
+	struct add a = {.ms = 0};
 	int code = add_parse(cli, argc, argv, &a);
 	json_t *leases, *all;
 

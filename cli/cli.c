@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "base/duration.h"
 #include "cli/table.h"
 #include "config.h"
@@ -26,7 +27,8 @@ static const char help[] =
 	"                upnpd, or from a table of ports and addresses\n"
 	"  add PORT HOST\n"
 	"                opens a port to a host, as 192.168.1.20:3074 (for root)\n"
-	"  delete PORT   closes a port now (for root)\n"
+	"  delete PORT [HOST]\n"
+	"                closes a port now, or only what leads to that host (for root)\n"
 	"  deny [HOST] [PORT]\n"
 	"                lets no host open that port, nor that host any port or that one,\n"
 	"                from now on (for root); alone: what is denied\n"
@@ -260,6 +262,31 @@ void cli_span_text(const json_t *object, const char *key, char *buf, size_t size
 	char text[DURATION_TEXT];
 
 	snprintf(buf, size, "%s", s < 0 ? "-" : duration_text((uint64_t)s, text));
+}
+
+bool cli_take_target(const char *text, struct cli_target *out)
+{
+	bool bracket = text[0] == '[';
+	const char *end = bracket ? strchr(text, ']') : strchr(text, ':');
+	const char *begin = text + bracket;
+	struct port_range port;
+	struct in6_addr addr;
+	size_t len;
+
+	*out = (struct cli_target){.port = 0};
+	if (bracket ? !end : !end || strchr(end + 1, ':'))
+		end = bracket ? NULL : text + strlen(text);
+	if (!end || (size_t)(end - begin) >= sizeof(out->address))
+		return false;
+	len = (size_t)(end - begin);
+	memcpy(out->address, begin, len);
+	end += bracket;
+	if (*end && (*end != ':' || port_range_parse(end + 1, &port) || !port.first ||
+		     port.first != port.last || !port.tcp || !port.udp))
+		return false;
+	if (*end)
+		out->port = port.first;
+	return !addr_parse(out->address, &addr);
 }
 
 int cli_take_port(const struct cli *cli, const char *command, int argc, char **argv,

@@ -103,6 +103,13 @@ const char *cli_sentence(const json_t *object, const char *key, char *buf, size_
  * where the first one is already. */
 void cli_wrap(const struct cli *cli, size_t indent, const char *text);
 
+/* Where a lease leads, as `list` has it: "192.168.1.20", "192.168.1.20:80", "2a01::20",
+ * "[2a01::20]:80". */
+struct cli_target {
+	char address[64];
+	unsigned int port; /* 0: none is named */
+};
+bool cli_take_target(const char *text, struct cli_target *out);
 /* The one port that a command takes: of one protocol, or of both. CLI_OK, or what was
  * printed. */
 int cli_take_port(const struct cli *cli, const char *command, int argc, char **argv,

@@ -14,6 +14,8 @@ struct selection {
 	bool any_remote;
 	uint16_t port;
 	struct prefix remote;
+	struct in6_addr internal; /* :: any */
+	uint16_t int_port;        /* 0: any */
 	struct control_keys keys;
 };
 
@@ -26,6 +28,9 @@ static void selection_add(void *arg, const struct lease *l)
 	if (!s->any_remote &&
 	    (l->remote_len != s->remote.len || !addr_equal(&l->remote, &s->remote.addr)))
 		return;
+	if ((!addr_is_none(&s->internal) && !addr_equal(&l->internal, &s->internal)) ||
+	    (s->int_port && l->int_port != s->int_port))
+		return;
 	control_keys_add(&s->keys, l);
 }
 
@@ -35,7 +40,10 @@ static const char *selection_parse(struct selection *s, const json_t *params)
 	const json_t *protocol = json_object_get(params, "protocol");
 	const json_t *port = json_object_get(params, "external_port");
 	const json_t *remote = json_object_get(params, "remote");
+	const json_t *inside = json_object_get(params, "internal_address");
+	const json_t *int_port = json_object_get(params, "internal_port");
 	const char *name = json_string_value(protocol), *from = json_string_value(remote);
+	const char *host = json_string_value(inside);
 
 	*s = (struct selection){.tcp = true, .udp = true, .any_remote = true};
 	if (protocol && !json_is_null(protocol)) {
@@ -53,6 +61,14 @@ static const char *selection_parse(struct selection *s, const json_t *params)
 		if (!from || prefix_parse(from, &s->remote))
 			return "remote";
 	}
+	if (inside && !json_is_null(inside) &&
+	    (!host || addr_parse(host, &s->internal) || addr_is_none(&s->internal)))
+		return "internal_address";
+	if (int_port && !json_is_null(int_port) &&
+	    (!json_is_integer(int_port) || json_integer_value(int_port) < 1 ||
+	     json_integer_value(int_port) > 65535))
+		return "internal_port";
+	s->int_port = (uint16_t)json_integer_value(int_port);
 	return NULL;
 }
 
@@ -168,7 +184,8 @@ static void control_delete_keys(struct control *c, struct varlink_call *call,
 
 void control_delete(void *arg, struct varlink_call *call)
 {
-	static const char *const names[] = {"protocol", "external_port", "remote"};
+	static const char *const names[] = {"protocol", "external_port", "remote",
+					    "internal_address", "internal_port"};
 	struct control *c = arg;
 	struct selection s;
 	const char *bad;

@@ -175,7 +175,7 @@ static void core_end_lease(void *arg, const struct control_key *key,
 			   void *done_arg)
 {
 	struct lease_request req = {
-		.op = addr_is_none(&key->internal) ? LEASE_OP_UNMAP_PORT : LEASE_OP_UNMAP,
+		.op = LEASE_OP_UNMAP_PORT,
 		.by = LEASE_BY_ADMIN,
 		.protocol = key->protocol,
 		.int_port = key->ext_port,
@@ -184,6 +184,7 @@ static void core_end_lease(void *arg, const struct control_key *key,
 		.internal = key->internal,
 		.remote = key->remote,
 		.remote_len = key->remote_len,
+		.remote_port = key->remote_port,
 	};
 
 	core_admin_ask(arg, &req, done, done_arg);

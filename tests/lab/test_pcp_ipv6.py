@@ -308,6 +308,22 @@ def test_the_list_shows_pinholes(gw, client, port):
     assert gw.list() == []
 
 
+def test_the_command_ends_the_pinhole_of_one_host(lab, gw, client, port):
+    """Issue 7, row 1: of the hosts that have one of the same port, named as the list does; what
+    has another remote stays"""
+    p = port()
+    with pcp.Client(lab.console2, source=net.CONSOLE2_6) as other, \
+            lab.console2.udp(p, net.CONSOLE2_6) as s2, lab.console.udp(p, net.CONSOLE6) as s:
+        assert client.map(UDP, p, p).result == other.map(UDP, p, p).result == pcp.SUCCESS
+        said = gw.json("delete", f"udp/{p}", f"[{net.CONSOLE2_6}]:{p}")
+        assert [l["internal_address"] for l in said["leases"]] == [net.CONSOLE2_6]
+        assert net.arrives(lab.inet, s, p, net.CONSOLE6)
+        assert not net.arrives(lab.inet, s2, p, net.CONSOLE2_6, timeout=0.3)
+        assert gw.cli("delete", f"udp/{p}", net.CONSOLE2_6).returncode == 1
+        assert gw.cli("delete", f"udp/{p}", net.CONSOLE6).returncode == 0
+    assert gw.list() == []
+
+
 def test_an_address_that_comes_later_is_served(port):
     """C27: the LAN gets its prefix while the daemon runs; IPv4 goes on"""
     p = port()

@@ -206,8 +206,9 @@ def test_a_pinhole_for_one_remote_host_and_port(lab, gw, fc, port):
         assert sorted((l["remote"], l.get("remote_port")) for l in pinholes(gw)) == \
             [(same(net.REMOTE6), a), (same(net.REMOTE6_2), None)]
         fc.ask("DeletePinhole", UniqueID=one)
-        four = fc.open(p, remote=net.REMOTE6, remote_port=a + 2)
-        fc.ask("DeletePinhole", UniqueID=four)
+        fc.open(p, remote=net.REMOTE6, remote_port=a + 2)
+        done = gw.cli("delete", f"udp/{p}", net.CONSOLE6, "--remote", net.REMOTE6)
+        assert done.returncode == 0, done.stderr
         assert not comes(lab, s, p, sport=a + 2, timeout=0.25)
         assert comes(lab, s, p, source=net.REMOTE6_2)
         fc.ask("DeletePinhole", UniqueID=two)

@@ -579,6 +579,32 @@ static void deletes_and_says_what_ended(void **state)
 		"deleted tcp/8080 to 192.168.1.20:8080 only from 11.0.0.0/24 (upnp)\n");
 }
 
+static void deletes_what_leads_to_one_host(void **state)
+{
+	static const char *const to[] = {"2a01::20", "[2a01::20]", "[2a01::20]:80",
+					 "192.168.1.20:80"};
+	static const char *const call[] = {
+		"\"internal_address\":\"2a01::20\"}}",
+		"\"internal_address\":\"2a01::20\"}}",
+		"\"internal_address\":\"2a01::20\",\"internal_port\":80}}",
+		"\"internal_address\":\"192.168.1.20\",\"internal_port\":80}}"};
+	struct fixture *f = *state;
+	char line[64];
+
+	for (size_t i = 0; i < sizeof(to) / sizeof(to[0]); i++) {
+		snprintf(line, sizeof(line), "delete tcp/80 %s", to[i]);
+		assert_int_equal(
+			run_with(f, line,
+				 "{\"parameters\":{\"deleted\":1,\"leases\":[" WEB "]}}"),
+			0);
+		assert_non_null(strstr(f->call, call[i]));
+	}
+	assert_int_equal(
+		run_with(f, "delete tcp/80 ::1", ERROR("org.portreeve.NotFound")), 1);
+	assert_string_equal(f->err,
+			    "portreeve: no lease on tcp/80 to ::1; see portreeve list\n");
+}
+
 static void exits_1_when_there_is_no_such_lease(void **state)
 {
 	struct fixture *f = *state;
@@ -633,6 +659,9 @@ static void exits_64_on_what_it_does_not_understand(void **state)
 		"reload now",
 		"delete",
 		"delete 1 2",
+		"delete 1 [::1",
+		"delete 1 ::1 2",
+		"delete 1 1.2.3.4:0",
 		"delete 0",
 		"delete x",
 		"delete -1",
@@ -867,6 +896,7 @@ int main(void)
 		TEST(lists_in_full_where_there_is_room),
 		TEST(lists_what_goes_by_a_lease),
 		TEST(denies_and_allows),
+		TEST(deletes_what_leads_to_one_host),
 		TEST(lists_sorted_json_for_scripts),
 		TEST(lists_devices_by_name),
 		TEST(says_when_there_are_none),

@@ -737,6 +737,15 @@ static void deletes_nothing_when_a_parameter_is_wrong(void **state)
 	ask(f, DELETE("{\"external_port\":3074,\"protocol\":17}"), INVALID("protocol"));
 	ask(f, DELETE("{\"external_port\":3074,\"remote\":\"x\"}"), INVALID("remote"));
 	ask(f, DELETE("{\"external_port\":3074,\"remote\":1}"), INVALID("remote"));
+	ask(f, DELETE("{\"external_port\":3074,\"internal_address\":\"x\"}"),
+	    INVALID("internal_address"));
+	ask(f, DELETE("{\"external_port\":3074,\"internal_address\":\"::\"}"),
+	    INVALID("internal_address"));
+	ask(f, DELETE("{\"external_port\":3074,\"internal_port\":0}"),
+	    INVALID("internal_port"));
+	ask(f, DELETE("{\"external_port\":3074,\"internal_address\":\"192.168.1.21\"}"),
+	    NOT_FOUND);
+	ask(f, DELETE("{\"external_port\":3074,\"internal_port\":9}"), NOT_FOUND);
 	ask(f, DELETE("{\"external_port\":3074,\"only\":1}"), INVALID("only"));
 	assert_int_equal(f->n, 1);
 }

@@ -35,7 +35,7 @@ check_packages="cppcheck binutils xz-utils systemd util-linux mandoc
 	clang libclang-rt-dev|libclang-rt-19-dev|libclang-rt-14-dev"
 full_packages="golang-go varlink-go golang-github-varlink-go-dev
 	build-essential clang-format shellcheck debootstrap debhelper lintian firewalld ufw dbus chromium
-	fonts-dejavu-core qbittorrent-nox"
+	fonts-dejavu-core qbittorrent-nox prometheus"
 bench_packages="miniupnpd-nftables"
 
 say()

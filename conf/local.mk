@@ -9,18 +9,18 @@ libconf_san_a_SOURCES = $(libconf_a_SOURCES)
 libconf_san_a_CFLAGS = $(UNIT_CFLAGS)
 
 check_PROGRAMS += tests/unit/test_conf
-tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
+tests_unit_test_conf_SOURCES = tests/unit/test_conf.c tests/unit/conf_text.h
 tests_unit_test_conf_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_conf_LDADD = libconf_san.a liblease_san.a libbase_san.a $(CONFUSE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_conf_blocks
-tests_unit_test_conf_blocks_SOURCES = tests/unit/test_conf_blocks.c
+tests_unit_test_conf_blocks_SOURCES = tests/unit/test_conf_blocks.c tests/unit/conf_text.h
 tests_unit_test_conf_blocks_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_conf_blocks_LDADD = libconf_san.a liblease_san.a libbase_san.a $(CONFUSE_LIBS) \
 	$(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_conf_triggers
-tests_unit_test_conf_triggers_SOURCES = tests/unit/test_conf_triggers.c
+tests_unit_test_conf_triggers_SOURCES = tests/unit/test_conf_triggers.c tests/unit/conf_text.h
 tests_unit_test_conf_triggers_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_conf_triggers_LDADD = libconf_san.a liblease_san.a libbase_san.a $(CONFUSE_LIBS) \
 	$(UNIT_LIBS)

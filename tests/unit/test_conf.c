@@ -10,39 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "conf/config.h"
 #include "conf/reserved.h"
-
-static struct config c;
-static char err[CONFIG_ERROR];
-
-static int parse(const char *text)
-{
-	FILE *f = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
-	int r;
-
-	assert_non_null(f);
-	r = config_read(&c, f, "p.conf", err);
-	fclose(f);
-	return r;
-}
-
-static void accepts(const char *text)
-{
-	if (parse(text))
-		fail_msg("%s", err);
-	assert_string_equal(err, "");
-}
-
-static void refuses(const char *text, const char *message)
-{
-	struct config d;
-
-	assert_int_equal(parse(text), -EINVAL);
-	assert_string_equal(err, message);
-	config_defaults(&d);
-	assert_memory_equal(&c, &d, sizeof(c));
-}
+#include "tests/unit/conf_text.h"
 
 /* A file under the sources, found from wherever the tests run. */
 static const char *source(const char *path, char buf[512])

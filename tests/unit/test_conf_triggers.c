@@ -13,39 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "conf/config.h"
 #include "conf/profiles.h"
-
-static struct config c;
-static char err[CONFIG_ERROR];
-
-static int parse(const char *text)
-{
-	FILE *f = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
-	int r;
-
-	assert_non_null(f);
-	r = config_read(&c, f, "p.conf", err);
-	fclose(f);
-	return r;
-}
-
-static void accepts(const char *text)
-{
-	if (parse(text))
-		fail_msg("%s", err);
-	assert_string_equal(err, "");
-}
-
-static void refuses(const char *text, const char *message)
-{
-	static struct config d;
-
-	assert_int_equal(parse(text), -EINVAL);
-	assert_string_equal(err, message);
-	config_defaults(&d);
-	assert_memory_equal(&c, &d, sizeof(c));
-}
+#include "tests/unit/conf_text.h"
 
 static void open_nat_has_the_defaults_of_the_design(void **state)
 {

@@ -161,3 +161,11 @@ check_PROGRAMS += tests/unit/test_denial
 tests_unit_test_denial_SOURCES = tests/unit/test_denial.c tests/unit/registry_rig.h
 tests_unit_test_denial_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_denial_LDADD = libdaemon_san.a liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_traffic
+tests_unit_test_traffic_SOURCES = tests/unit/test_traffic.c tests/unit/registry_rig.h
+tests_unit_test_traffic_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_traffic_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sweep_open -Wl,--wrap=sweep_close \
+	-Wl,--wrap=sweep_fd -Wl,--wrap=sweep_read -Wl,--wrap=ledger_book
+tests_unit_test_traffic_LDADD = libdaemon_san.a libfirewall_san.a liblease_san.a \
+	libbase_san.a $(EVENT_LIBS) $(NFTNL_LIBS) $(MNL_LIBS) $(UNIT_LIBS)

@@ -18,8 +18,9 @@
 #define LOOK_BURST 16
 #define LOOK_EVERY_MS 100
 #define LOOK_SHARE 10 /* rests so many times as long as it took: an eleventh of a CPU */
-#define LOOK_MAX_MS 3000 /* a client waits for no more than five seconds */
-#define LOOK_WAITERS 16  /* who else asks gets the last look */
+#define LOOK_SPARE_MS 500 /* 50 ms of CPU in a row */
+#define LOOK_MAX_MS 3000  /* a client waits for no more than five seconds */
+#define LOOK_WAITERS 16   /* who else asks gets the last look */
 #define BUCKETS 4096
 
 /* What was counted of one lease, by all that names it. */
@@ -363,8 +364,10 @@ struct traffic *traffic_new(struct event_base *base, const struct ledger *ledger
 	t->base = base;
 	t->ledger = ledger;
 	t->policy = policy;
-	t->pace = (struct pace){
-		.burst = LOOK_BURST, .every_ms = LOOK_EVERY_MS, .share = LOOK_SHARE};
+	t->pace = (struct pace){.burst = LOOK_BURST,
+				.every_ms = LOOK_EVERY_MS,
+				.share = LOOK_SHARE,
+				.spare_ms = LOOK_SPARE_MS};
 	return t;
 }
 

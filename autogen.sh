@@ -56,6 +56,53 @@ need_root() # COMMAND
 	[ "$(id -u)" = 0 ] || die 77 "$1 needs root (packages, namespaces): sudo ./autogen.sh $1"
 }
 
+# What runs beside this script: programs in sessions of their own, so that one signal ends all of
+# their processes, and Ctrl-C, which a shell's background jobs do not hear, is passed on.
+
+running=
+
+begin() # COMMAND... (a function that ends in "exec setsid")
+{
+	"$@" &
+	running="$running $!"
+}
+
+# Waits for one of them: its status.
+finished() # PID
+{
+	status=0
+	wait "$1" || status=$?
+	left=
+	for pid in $running; do
+		[ "$pid" = "$1" ] || left="$left $pid"
+	done
+	running=$left
+	return $status
+}
+
+attended() # COMMAND...
+{
+	begin "$@"
+	finished $!
+}
+
+clean_up()
+{
+	trap '' INT TERM HUP
+	for pid in $running; do
+		kill -TERM -- "-$pid" 2>/dev/null || kill -TERM "$pid" 2>/dev/null || :
+	done
+	for pid in $running; do
+		wait "$pid" 2>/dev/null || :
+	done
+	allow_services
+}
+
+trap clean_up EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 # Packages
 
 installed() # PACKAGE
@@ -118,9 +165,6 @@ need_packages() # PACKAGE...
 	[ -n "$missing" ] || return 0
 	say "installing Debian packages: $missing"
 	export DEBIAN_FRONTEND=noninteractive
-	trap allow_services EXIT
-	trap 'exit 130' INT
-	trap 'exit 143' TERM
 	forbid_services
 	apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update
 	# shellcheck disable=SC2046,SC2086 # lists of words
@@ -195,12 +239,15 @@ build_lab() # NAME CONFIGURE-OPTION...
 # Checks: each stage runs, whatever became of those before it, and the end names what failed.
 
 failed=
+chaos=
 stage() # NAME COMMAND...
 {
 	stage=$1
 	shift
 	say "$stage"
+	began=$(date +%s)
 	"$@" || failed="$failed $stage,"
+	say "$stage: $(($(date +%s) - began)) s"
 }
 
 unit_tests()
@@ -231,40 +278,64 @@ cppcheck_all()
 		base lease firewall conf pcp igd trigger upstream daemon cli && echo "no findings"
 }
 
+pytest() # BUILD ARGUMENT...
+{
+	export PORTREEVE_BUILD="$build/$1" PYTHONDONTWRITEBYTECODE=1 ASAN_OPTIONS=detect_leaks=0
+	shift
+	cd "$top" && exec setsid /usr/bin/python3 -m pytest -p no:cacheprovider -q -ra \
+		--basetemp="$PORTREEVE_BUILD/pytest" "$@"
+}
+
 lab() # BUILD PYTEST-ARGUMENT...
 {
-	programs=$build/$1
-	shift
-	cd "$top" && PORTREEVE_BUILD=$programs PYTHONDONTWRITEBYTECODE=1 \
-		ASAN_OPTIONS=detect_leaks=0 \
-		/usr/bin/python3 -m pytest -p no:cacheprovider -q -ra "$@"
+	attended pytest "$@"
 }
 
 # As installed, in the real sandboxes, and beside it with ASan and UBSan, where the leak
 # check is left out: it would have to trace the process. Files of tests wait more than they
-# work, and each makes a lab of its own: several run at a time.
+# work, and each makes a lab of its own: many run at a time.
 lab_tests()
 {
-	status=0
-	lab check -n "$jobs" --dist loadfile tests/lab >"$build/lab-check.log" 2>&1 &
+	begin pytest check -n $((2 * jobs)) --dist loadfile tests/lab >"$build/lab-check.log" 2>&1
 	sanitized=$!
-	lab plain -n "$jobs" --dist loadfile tests/lab || status=$?
+	result=0
+	lab plain -n $((2 * jobs)) --dist loadfile tests/lab || result=$?
 	say "lab tests, programs with ASan and UBSan"
-	wait $sanitized || status=$?
+	finished $sanitized || result=$?
 	cat "$build/lab-check.log"
-	return $status
+	return $result
 }
 
 chaos()
 {
-	cd "$top" && PORTREEVE_BUILD=$build/plain PYTHONDONTWRITEBYTECODE=1 \
-		/usr/bin/python3 tests/lab/chaos 60
+	export PORTREEVE_BUILD="$build/plain" PYTHONDONTWRITEBYTECODE=1
+	cd "$top" && exec setsid /usr/bin/python3 tests/lab/chaos 60
+}
+
+# It waits more than it works: the compiler is at work beside it.
+chaos_begins()
+{
+	begin chaos >"$build/chaos.log" 2>&1
+	chaos=$!
+}
+
+chaos_ends()
+{
+	result=0
+	finished "$chaos" || result=$?
+	cat "$build/chaos.log"
+	return $result
+}
+
+fuzzers()
+{
+	export PORTREEVE_BUILD="$build" PYTHONDONTWRITEBYTECODE=1
+	exec setsid /usr/bin/python3 "$top/tests/fuzz/run" 60
 }
 
 fuzzing()
 {
-	PORTREEVE_BUILD=$build PYTHONDONTWRITEBYTECODE=1 \
-		/usr/bin/python3 "$top/tests/fuzz/run" 60
+	attended fuzzers
 }
 
 distcheck()
@@ -326,15 +397,19 @@ debian_package()
 check()
 {
 	stage "programs, optimised, warnings are errors" build_lab plain --enable-werror
+	[ -n "$failed" ] || chaos_begins
 	stage "cppcheck" cppcheck_all
 	stage "programs with ASan and UBSan" build_lab check --enable-werror --enable-sanitizers
 	case $failed in
 	*programs*) ;;
+	*) stage "unit tests (ASan, UBSan)" unit_tests ;;
+	esac
+	[ -z "$chaos" ] || stage "chaos (60 s)" chaos_ends
+	case $failed in
+	*programs*) ;;
 	*)
-		stage "unit tests (ASan, UBSan)" unit_tests
 		stage "lab tests" lab_tests
 		stage "lab under load" lab plain tests/lab -m alone
-		stage "chaos (60 s)" chaos
 		;;
 	esac
 	stage "fuzzing (60 s)" fuzzing

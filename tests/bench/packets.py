@@ -5,11 +5,12 @@ import json
 import os
 import statistics
 
+import flows
 import gateway
 import net
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ESTABLISHED, NEW, PACED = 200000, 50000, 64000
+ESTABLISHED, NEW, PACED, ROUNDS = 100000, 50000, 64000, 4
 HOSTS = 200  # so that none of them reaches its limits
 FIRST_HOST, DISCARD = "192.168.77.40", 9
 CONFIG = gateway.CONFIG + """
@@ -44,7 +45,7 @@ def arrived(lab):
 
 
 def flood(lab, count, new, hosts=HOSTS, sport=3074, rate=0, first=FIRST_HOST):
-    """Microseconds for each of so many packets, new flows or all of one."""
+    """Microseconds for each of so many packets, new flows or all of one, batch by batch."""
     if new:
         lab.gw.run("conntrack", "-F")
     link = json.loads(lab.gw.run("ip", "-j", "link", "show", "br-lan", check=True).stdout)
@@ -78,45 +79,43 @@ def latency(lab, ports=300):
     return json.loads(out)
 
 
-def best(values):
-    return min(values)
-
-
 def measure(rounds):
-    found = {"established": {}, "leased": {}, "new": {}}
+    kinds = ("no table", "rules", "daemon")
+    took = {what: {kind: [] for kind in kinds} for what in ("established", "new")}
     with net.Net() as lab:
         lab.inet.nft(SINK)
         g = gateway.Gateway(lab, config=CONFIG)
 
-        def round_of(name, start, stop):
-            for _ in range(max(rounds, 3)):
-                start()
-                lab.gw.run("conntrack", "-F")
-                flood(lab, 1000, False, 1)
-                found["established"].setdefault(name, []).append(
-                    flood(lab, ESTABLISHED, False, 1))
-                found["new"].setdefault(name, []).append(flood(lab, NEW, True))
-                stop()
-        round_of("no table", lambda: None, lambda: None)
-
-        def killed():
-            g.start()
-            g.kill()
-
         def removed():
-            g.run("--remove")
-        round_of("rules", killed, removed)
-        round_of("daemon", g.start, g.stop)
-        removed()  # and with it who claims which port
+            g.run("--remove")  # and with it who claims which port
+
+        def round_of(kind):
+            if kind != "no table":
+                g.start()
+            if kind == "rules":
+                g.kill()
+            lab.gw.run("conntrack", "-F")
+            flood(lab, 1000, False, 1)
+            took["established"][kind] += flood(lab, ESTABLISHED, False, 1)
+            took["new"][kind] += flood(lab, NEW, True)
+            if kind == "daemon":
+                g.stop()
+            if kind != "no table":
+                removed()
+        for _ in range(max(rounds, ROUNDS)):
+            for kind in kinds:
+                round_of(kind)
+        found = {what: {kind: flows.undisturbed(us) for kind, us in by.items()}
+                 for what, by in took.items()}
         g.start()
         try:
             with lab.console.udp(3074) as s:
                 for remote in (net.REMOTE1, net.REMOTE2):
                     s.sendto(b"play", (remote, 5000))
                 net.wait_for(lambda: g.lease("udp", 3074), what="udp/3074 to open")
-            found["leased"]["daemon"] = [flood(lab, ESTABLISHED, False, 1,
-                                               first=lab.console.addr)
-                                         for _ in range(max(rounds, 3))]
+            found["leased"] = flows.undisturbed(
+                [us for _ in range(max(rounds, ROUNDS))
+                 for us in flood(lab, ESTABLISHED, False, 1, first=lab.console.addr)])
             found["latency"] = latency(lab)
         finally:
             g.stop()
@@ -124,14 +123,14 @@ def measure(rounds):
         g.start()
         try:
             before = lost_events(lab)
-            found["paced"] = [flood(lab, PACED, True, rate=50000)]
+            flood(lab, PACED, True, rate=50000)
             found["lost"] = lost_events(lab) - before
         finally:
             g.stop()
             removed()
         g.start()
         try:
-            found["flooder"] = [flood(lab, NEW, True, hosts=1)]
+            found["flooder"] = flows.undisturbed(flood(lab, NEW, True, hosts=1))
             found["told"] = in_set(lab, "seen")
         finally:
             g.stop()
@@ -142,15 +141,15 @@ def show(found):
     print(f"\n{'a packet on its way out, us':36}" + "".join(
         f"{n:>12}" for n in ("no table", "rules", "daemon")) + f"{'costs':>10}")
     for what, text in (("established", "of a flow that is there"), ("new", "the first of a flow")):
-        base, row = best(found[what]["no table"]), found[what]
-        cells = "".join(f"{best(row[n]):12.2f}" for n in ("no table", "rules", "daemon"))
-        print(f"   {text:33}{cells}{best(row['daemon']) - base:+10.2f}")
-    print(f"   {'of a port that is open unasked':33}{'':24}{best(found['leased']['daemon']):12.2f}"
-          f"{best(found['leased']['daemon']) - best(found['established']['no table']):+10.2f}")
+        row = found[what]
+        cells = "".join(f"{us:12.2f}" for us in row.values())
+        print(f"   {text:33}{cells}{row['daemon'] - row['no table']:+10.2f}")
+    print(f"   {'of a port that is open unasked':33}{'':24}{found['leased']:12.2f}"
+          f"{found['leased'] - found['established']['no table']:+10.2f}")
     us = found["latency"]["us"]
     print(f"   a port is open after p50 {statistics.median(us):.0f} us, "
           f"p99 {us[int(len(us) * 0.99)]:.0f} us; {found['latency']['shut']} of "
           f"{len(us) + found['latency']['shut']} stayed shut")
     print(f"   at 50,000 new flows a second {found['lost']} events of {PACED} were lost")
     print(f"   of {NEW} new flows of one host {found['told']} were told of, "
-          f"{found['flooder'][0]:.2f} us each")
+          f"{found['flooder']:.2f} us each")

@@ -251,8 +251,7 @@ bool trigger_setup_valid(const struct trigger_setup *s)
 bool trigger_event_valid(const struct trigger_event *e)
 {
 	return e->what >= TRIGGER_COUNTED && e->what < TRIGGER_WHAT_END &&
-	       is_tcp_udp(e->protocol) && e->ext_port && e->remote_port &&
-	       all_zero(e->zero, sizeof(e->zero));
+	       is_tcp_udp(e->protocol) && e->ext_port && e->remote_port;
 }
 
 const char *lease_by_name(enum lease_by by)

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/addr.h"
+
 #define RECORDS_PER_MESSAGE 32
 #define RECORD_SIZE_MAX 368 /* of one record of any kind */
 #define RECORD_LAN_ADDRS 8
@@ -464,9 +466,9 @@ struct trigger_event {
 	struct in_addr external;
 	struct in_addr remote;
 	uint16_t remote_port;
-	uint8_t zero[2];
+	uint8_t mac[MAC_LEN]; /* of who sent it; all zero: not known */
 };
-static_assert(sizeof(struct trigger_event) == 16, "trigger_event has no hidden padding");
+static_assert(sizeof(struct trigger_event) == 20, "trigger_event has no hidden padding");
 
 /* The size of one record of a kind; 0 for kinds without records or unknown ones. */
 size_t record_size(enum record_kind kind);

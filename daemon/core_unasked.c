@@ -129,17 +129,16 @@ const struct firewall_learn *core_unasked_learn(struct core *c)
 
 /* ---- What was seen ---- */
 
-/* Is the host there? Behind another router nobody can tell. */
-static bool host_is_there(struct core *c, const struct in6_addr *host,
-			  const struct topology_lan *lan)
+/* Is the host there, and was it that sent the packet? Behind another router nobody can tell. */
+static bool host_has_sent(struct core *c, const struct in6_addr *host,
+			  const struct topology_lan *lan, const uint8_t mac[MAC_LEN])
 {
-	uint64_t silence = NEIGHBOURS_NEVER;
+	bool has = false;
 
 	for (size_t i = 0; i < lan->n_also; i++)
 		if (prefix_has(&lan->also[i], host))
 			return true;
-	return neighbours_silence(c->neighbours, lan->ifindex, host, &silence) == 0 &&
-	       silence != NEIGHBOURS_NEVER;
+	return neighbours_has(c->neighbours, lan->ifindex, host, mac, &has) == 0 && has;
 }
 
 int core_lan_number(const struct core *c, const struct in6_addr *host)
@@ -187,8 +186,8 @@ static int take_event(struct core *c, const struct trigger_event *e)
 	host = addr_from_v4(inside);
 	i = core_lan_number(c, &host);
 	lan = i < 0 ? NULL : &c->topology.lan[i];
-	if (!lan || !host_is_there(c, &host, lan)) {
-		log_debug("a port of a host that is not there");
+	if (!lan || !host_has_sent(c, &host, lan, e->mac)) {
+		log_debug("a port of a host that is not there, or did not send");
 		return 0;
 	}
 	if (e->what == TRIGGER_WATCHED)

@@ -5,6 +5,7 @@
  * learn: of IPv4; to the WAN, or from one LAN host to another by the WAN's address
  * out: keeps claims alive, and tells of each new pair of port and remote (the packet log)
  * leased: from a leased port
+ * pass: what opens nothing, by its port or by its host
  * touch: keeps alive the leases that last while their host sends, on its own packets only
  *
  * In the order of how many packets each line spares the next: leased ports and pairs that are
@@ -23,6 +24,11 @@
 /* A pair is looked at anew so often, by which its claim is kept alive too: that lasts for two
  * minutes. */
 #define SEEN_MAX_S 60
+/* One that opens nothing is passed over for no longer: by another port of the same remote it may.
+ * Of one host no more of them are remembered at once and per second. */
+#define PASS_MS 5000
+#define PASS_BURST 400
+#define PASS_RATE 200
 
 static const char *const owners[FIREWALL_IDLES] = {
 	"owner", "owner1", "owner2", "owner3", "owner4", "owner5", "owner6", "owner7"};
@@ -215,18 +221,28 @@ static void put_pair(struct expr *e)
 	expr_daddr(e, 3);
 }
 
-static void put_seen(struct expr *e, const struct firewall_learn *l)
+/* What is not told of is remembered all the same, which spares its next packets the way; it
+ * counts for nothing that is told of. */
+static void fill_pass(struct rules *r)
 {
+	struct expr *e = rules_begin(r, "pass");
+
+	expr_nfproto_ipv4(e, true);
+	expr_ct_saddr(e, 0);
+	expr_over_rate(e, "passrate", 0, PASS_RATE, PASS_BURST);
+	expr_return(e);
+	rules_end(r);
+
+	e = rules_begin(r, "pass");
+	expr_nfproto_ipv4(e, true);
 	put_pair(e);
-	expr_set_put_for(e, EXPR_ADD, "seen", 0,
-			 (l->window_s < SEEN_MAX_S ? l->window_s : SEEN_MAX_S) * 1000ULL);
+	expr_set_put_for(e, EXPR_ADD, "seen", 0, PASS_MS);
+	rules_end(r);
 }
 
-/* What is not told of is remembered all the same, which spares its next packets the way. */
-static void pass_over(struct rules *r, const struct firewall_learn *l)
+static void pass_over(struct rules *r)
 {
-	put_seen(&r->e, l);
-	expr_return(&r->e);
+	expr_goto(&r->e, "pass");
 	rules_end(r);
 }
 
@@ -239,33 +255,32 @@ static void fill_log(struct rules *r, const struct firewall_learn *l)
 	rules_end(r);
 
 	e = rules_begin(r, "out");
+	rules_proto_port(e, EXPR_DPORT);
+	expr_in_set(e, "quiet", 0);
+	pass_over(r);
+
+	e = rules_begin(r, "out");
+	rules_proto_port(e, EXPR_SPORT);
+	expr_in_set(e, "reserved", 0);
+	pass_over(r);
+
+	e = rules_begin(r, "out");
+	expr_ct_saddr(e, 0);
+	expr_not_in_set(e, "learn4", 0);
+	pass_over(r);
+
+	e = rules_begin(r, "out");
 	expr_ct_saddr(e, 0);
 	expr_over_rate(e, "lograte", 0, LOG_RATE, LOG_BURST);
 	expr_return(e);
 	rules_end(r);
 
-	e = rules_begin(r, "out");
-	expr_nfproto_ipv4(e, true); /* that nft has a name for the remote */
-	rules_proto_port(e, EXPR_DPORT);
-	expr_in_set(e, "quiet", 0);
-	pass_over(r, l);
-
-	e = rules_begin(r, "out");
-	expr_nfproto_ipv4(e, true);
-	rules_proto_port(e, EXPR_SPORT);
-	expr_in_set(e, "reserved", 0);
-	pass_over(r, l);
-
-	e = rules_begin(r, "out");
-	expr_nfproto_ipv4(e, true);
-	expr_ct_saddr(e, 0);
-	expr_not_in_set(e, "learn4", 0);
-	pass_over(r, l);
-
 	/* One rule: where the set is full, it ends before the packet is told of. */
 	e = rules_begin(r, "out");
 	expr_nfproto_ipv4(e, true);
-	put_seen(e, l);
+	put_pair(e);
+	expr_set_put_for(e, EXPR_ADD, "seen", 0,
+			 (l->window_s < SEEN_MAX_S ? l->window_s : SEEN_MAX_S) * 1000ULL);
 	expr_log_group(e, FIREWALL_COUNT_GROUP, FIREWALL_LOG_BYTES);
 	rules_end(r);
 }
@@ -306,8 +321,10 @@ static void fill_out(struct rules *r, const struct firewall_learn *l)
 	put_claim(e);
 	rules_end(r);
 
-	if (l)
+	if (l) {
 		fill_log(r, l);
+		fill_pass(r);
+	}
 }
 
 void learn_fill(struct rules *r, const struct firewall_learn *l)

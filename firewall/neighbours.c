@@ -176,6 +176,19 @@ int neighbours_silence(struct neighbours *n, uint32_t ifindex,
 	return 0;
 }
 
+int neighbours_has(struct neighbours *n, uint32_t ifindex, const struct in6_addr *addr,
+		   const uint8_t mac[MAC_LEN], bool *has)
+{
+	static const uint8_t unknown[MAC_LEN];
+	struct entry e;
+	int err = look_up(n, ifindex, addr, &e);
+
+	*has = !err && (e.state & BY_ADMIN || (e.state & WAS_THERE && e.timed)) &&
+	       (!e.has_mac || !memcmp(mac, unknown, MAC_LEN) ||
+		!memcmp(mac, e.mac, MAC_LEN));
+	return err;
+}
+
 int neighbours_mac(struct neighbours *n, uint32_t ifindex, const struct in6_addr *addr,
 		   uint8_t mac[MAC_LEN])
 {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/addr.h"
@@ -24,6 +25,11 @@ void neighbours_close(struct neighbours *n); /* NULL is fine */
  */
 int neighbours_silence(struct neighbours *n, uint32_t ifindex,
 		       const struct in6_addr *addr, uint64_t *silence_ms);
+
+/* Was that host ever seen to be there, as far as the kernel knows, and is that MAC address its
+ * own? Where either is not known (mac: all zero) the address says nothing. -errno. */
+int neighbours_has(struct neighbours *n, uint32_t ifindex, const struct in6_addr *addr,
+		   const uint8_t mac[MAC_LEN], bool *has);
 
 /* The MAC address of that host, as it was when the host was last there, or as the admin has
  * set it. -ENOENT: not known; else -errno. */

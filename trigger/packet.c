@@ -38,29 +38,48 @@ static bool read_header(struct packet *p, const void *buf, size_t len)
 	return !w.bad && p->port && p->remote_port;
 }
 
-static int note_payload(const struct nlattr *attr, void *data)
+struct attrs {
+	const struct nlattr *payload;
+	const struct nlattr *sender;
+};
+
+static int note_attr(const struct nlattr *attr, void *data)
 {
-	const struct nlattr **payload = data;
+	struct attrs *a = data;
 
 	if (mnl_attr_get_type(attr) == NFULA_PAYLOAD)
-		*payload = attr;
+		a->payload = attr;
+	if (mnl_attr_get_type(attr) == NFULA_HWADDR)
+		a->sender = attr;
 	return MNL_CB_OK;
+}
+
+static void read_sender(struct packet *p, const struct nlattr *attr)
+{
+	struct nfulnl_msg_packet_hw hw;
+
+	if (!attr || mnl_attr_get_payload_len(attr) < sizeof(hw))
+		return;
+	memcpy(&hw, mnl_attr_get_payload(attr), sizeof(hw));
+	if (ntohs(hw.hw_addrlen) == MAC_LEN)
+		memcpy(p->mac, hw.hw_addr, MAC_LEN);
 }
 
 static void read_message(const struct nlmsghdr *nlh,
 			 void (*each)(void *arg, const struct packet *p), void *arg)
 {
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *payload = NULL;
+	struct attrs attrs = {0};
 	struct packet p = {0};
 
 	if (nlh->nlmsg_type != LOG_PACKET ||
 	    nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*head)) ||
-	    mnl_attr_parse(nlh, sizeof(*head), note_payload, &payload) < 0 || !payload)
+	    mnl_attr_parse(nlh, sizeof(*head), note_attr, &attrs) < 0 || !attrs.payload)
 		return;
 	p.group = ntohs(head->res_id);
-	if (read_header(&p, mnl_attr_get_payload(payload),
-			mnl_attr_get_payload_len(payload)))
+	read_sender(&p, attrs.sender);
+	if (read_header(&p, mnl_attr_get_payload(attrs.payload),
+			mnl_attr_get_payload_len(attrs.payload)))
 		each(arg, &p);
 }
 

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/addr.h"
+
 struct packet {
 	uint16_t group; /* of the log */
 	uint8_t protocol;
@@ -17,6 +19,8 @@ struct packet {
 	uint16_t remote_port;
 	struct in_addr external;
 	struct in_addr remote;
+	uint8_t mac
+		[MAC_LEN]; /* of who sent it, as far as the WAN's kind of link shows; or 0 */
 };
 
 /* Calls `each` for the TCP and UDP packets over IPv4 of one datagram of netlink, aligned as a

@@ -41,14 +41,16 @@ static void trigger_end(struct trigger *t, int status)
 
 static void tell(struct trigger *t, enum trigger_what what, const struct packet *p)
 {
-	const struct trigger_event e = {.what = (uint8_t)what,
-					.protocol = p->protocol,
-					.ext_port = p->port,
-					.external = p->external,
-					.remote = p->remote,
-					.remote_port = p->remote_port};
-	int err = channel_put(t->channel, RECORD_TRIGGER_EVENT, &e);
+	struct trigger_event e = {.what = (uint8_t)what,
+				  .protocol = p->protocol,
+				  .ext_port = p->port,
+				  .external = p->external,
+				  .remote = p->remote,
+				  .remote_port = p->remote_port};
+	int err;
 
+	memcpy(e.mac, p->mac, sizeof(e.mac));
+	err = channel_put(t->channel, RECORD_TRIGGER_EVENT, &e);
 	if (err)
 		log_debug("the core does not take an event: %s", strerror(-err));
 }

@@ -149,7 +149,7 @@ static void records_out_of_range_are_refused(void **state)
 	e.ext_port = 0;
 	assert_false(trigger_event_valid(&e));
 	e.ext_port = 3074;
-	e.zero[1] = 1;
+	e.remote_port = 0;
 	assert_false(trigger_event_valid(&e));
 
 	assert_true(trigger_setup_valid(&s));
@@ -247,6 +247,43 @@ static void a_packet_is_read_with_its_group(void **state)
 	assert_int_equal(l.p[0].remote_port, 10025);
 	assert_int_equal(l.p[0].external.s_addr, htonl(0x0b000001));
 	assert_int_equal(l.p[0].remote.s_addr, htonl(0x0c000002));
+}
+
+/* What the kernel says of the sender stands before the payload. */
+static void put_from(struct log *l, uint16_t mac_len)
+{
+	const struct nfulnl_msg_packet_hw hw = {.hw_addrlen = htons(mac_len),
+						.hw_addr = {2, 0, 0, 0, 0, 7, 8, 9}};
+	const struct nlattr attr = {.nla_len = sizeof(attr) + sizeof(hw),
+				    .nla_type = NFULA_HWADDR};
+	struct nlmsghdr head;
+	uint8_t rest[64];
+	size_t at = sizeof(head) + sizeof(struct nfgenmsg), n = l->len - at;
+
+	assert_true(n <= sizeof(rest));
+	memcpy(rest, l->buf + at, n);
+	l->len = at;
+	put(l, &attr, sizeof(attr));
+	put(l, &hw, sizeof(hw));
+	put(l, rest, n);
+	memcpy(&head, l->buf, sizeof(head));
+	head.nlmsg_len = (uint32_t)l->len;
+	memcpy(l->buf, &head, sizeof(head));
+}
+
+static void the_sender_is_known_where_it_has_a_mac_address(void **state)
+{
+	static const uint8_t mac[MAC_LEN] = {2, 0, 0, 0, 0, 7}, none[MAC_LEN];
+
+	(void)state;
+	for (uint16_t n = 4; n <= 8; n++) {
+		struct log l = {0};
+
+		put_message(&l, LOG_PACKET, 5351, udp, sizeof(udp));
+		put_from(&l, n);
+		assert_int_equal(read_log(&l, l.len), 1);
+		assert_memory_equal(l.p[0].mac, n == MAC_LEN ? mac : none, MAC_LEN);
+	}
 }
 
 static void options_of_the_header_are_skipped(void **state)
@@ -350,6 +387,7 @@ int main(void)
 		COUNTS(ports_that_were_silent_for_a_window_are_given_back),
 		cmocka_unit_test(records_out_of_range_are_refused),
 		cmocka_unit_test(a_packet_is_read_with_its_group),
+		cmocka_unit_test(the_sender_is_known_where_it_has_a_mac_address),
 		cmocka_unit_test(options_of_the_header_are_skipped),
 		cmocka_unit_test(
 			what_is_no_first_tcp_or_udp_packet_of_ipv4_is_passed_over),

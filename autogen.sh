@@ -417,7 +417,7 @@ check()
 
 mutations()
 {
-	PORTREEVE_MUTATIONS=50000 lab plain tests/lab/test_mutations.py
+	PORTREEVE_MUTATIONS=50000 lab plain tests/lab/test_mutations.py -m "not full"
 }
 
 check_more()

@@ -126,9 +126,9 @@ def test_connections_of_three_hosts_do_not_keep_others_out(lab, gw, igd, worker,
     before = memory_kb(worker)
     body = upnp.envelope(IP1, "AddPortMapping", igd.mapping("UDP", p))
     for _ in range(TRIES):
-        attack = hold(lab, kind, 6)
+        attack = hold(lab, kind, 4.5)
         time.sleep(0.5)
-        honest = probe(lab, igd, 4.5, body, "AddPortMapping")
+        honest = probe(lab, igd, 3.3, body, "AddPortMapping")
         seen = honest.end()
         attacks = [a.end() for a in attack]
         print(seen, attacks)

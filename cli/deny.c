@@ -77,17 +77,18 @@ static int take_word(const struct cli *cli, const char *word, json_t *parameters
 {
 	struct port_range range;
 	struct prefix host;
+	uint8_t mac[MAC_LEN];
 	char text[256];
-	bool is_host = strpbrk(word, ".:");
+	bool is_mac = !mac_parse(word, mac), is_host = is_mac || strpbrk(word, ".:");
 
 	text_safe(word, text, sizeof(text));
 	if (json_object_get(parameters, is_host ? "host" : "port"))
 		return cli_fail(cli, CLI_USAGE, "%s is a second %s; one at a time", text,
 				is_host ? "host" : "port");
-	if (is_host && (prefix_parse(word, &host) || !host.len))
+	if (is_host && !is_mac && (prefix_parse(word, &host) || !host.len))
 		return cli_fail(cli, CLI_USAGE,
-				"%s is no host; write 192.168.1.20, or a network as "
-				"192.168.2.0/24",
+				"%s is no host; write 192.168.1.20, a network as "
+				"192.168.2.0/24, or a MAC address",
 				text);
 	if (is_host) {
 		json_object_set_new(parameters, "host", json_string(word));

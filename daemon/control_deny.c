@@ -9,10 +9,12 @@
 static json_t *denial_json(const struct lease_denial *d)
 {
 	const struct port_range *r = &d->ports;
-	char host[PREFIX_TEXT];
+	char text[PREFIX_TEXT];
+	const char *host = d->has_mac    ? mac_text(d->mac, text)
+			   : d->host.len ? prefix_text(&d->host, text)
+					 : NULL;
 
-	return json_pack("{s:s?,s:s?,s:o,s:o,s:I}", "host",
-			 d->host.len ? prefix_text(&d->host, host) : NULL, "protocol",
+	return json_pack("{s:s?,s:s?,s:o,s:o,s:I}", "host", host, "protocol",
 			 r->tcp && r->udp ? NULL
 			 : r->tcp         ? "tcp"
 					  : "udp",
@@ -56,11 +58,12 @@ static const char *denial_take(struct lease_denial *d, const json_t *params)
 	struct port_range *r = &d->ports;
 
 	*d = (struct lease_denial){.ports = {.tcp = true, .udp = true}};
-	if (host && !json_is_null(host) &&
+	d->has_mac = address && !mac_parse(address, d->mac);
+	if (host && !json_is_null(host) && !d->has_mac &&
 	    (!address || prefix_parse(address, &d->host) || !d->host.len))
 		return "host";
 	prefix_trim(&d->host);
-	if (!take_port(params, "port", &r->first) || (!r->first && !d->host.len))
+	if (!take_port(params, "port", &r->first) || (!r->first && !address))
 		return "port";
 	if (!take_port(params, "port_last", &r->last) || (r->last && r->last < r->first))
 		return "port_last";

@@ -239,8 +239,8 @@ static void job_answer(struct core_job *j)
 					    j->port, &j->event.internal);
 		if (f->policy == LEASE_TAKEN)
 			f->policy = LEASE_OK;
-		f->denial = denial_of(c->policy.denials, c->policy.n_denials, j->protocol,
-				      j->port, &j->event.internal);
+		f->denial = policy_denial(&c->policy, j->protocol, j->port,
+					  &j->event.internal);
 	}
 	explain_run(f, &report);
 	j->explain(j->arg, &report);

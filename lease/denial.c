@@ -13,13 +13,20 @@ static bool has_port(const struct port_range *r, uint8_t protocol, uint16_t port
 	       (protocol == IPPROTO_TCP ? r->tcp : r->udp);
 }
 
+static bool has_host(const struct lease_denial *d, const struct access_host *host)
+{
+	if (d->has_mac)
+		return host->has_mac == ACCESS_MAC_KNOWN &&
+		       memcmp(d->mac, host->mac, MAC_LEN) == 0;
+	return !d->host.len || prefix_has(&d->host, &host->addr);
+}
+
 const struct lease_denial *denial_of(const struct lease_denial *d, size_t n,
 				     uint8_t protocol, uint16_t port,
-				     const struct in6_addr *host)
+				     const struct access_host *host)
 {
 	for (size_t i = 0; i < n; i++)
-		if (has_port(&d[i].ports, protocol, port) &&
-		    (!d[i].host.len || prefix_has(&d[i].host, host)))
+		if (has_port(&d[i].ports, protocol, port) && has_host(&d[i], host))
 			return &d[i];
 	return NULL;
 }
@@ -28,31 +35,42 @@ bool denial_same(const struct lease_denial *a, const struct lease_denial *b)
 {
 	const struct port_range *p = &a->ports, *q = &b->ports;
 
-	return a->host.len == b->host.len && addr_equal(&a->host.addr, &b->host.addr) &&
+	return a->has_mac == b->has_mac && memcmp(a->mac, b->mac, MAC_LEN) == 0 &&
+	       a->host.len == b->host.len && addr_equal(&a->host.addr, &b->host.addr) &&
 	       p->first == q->first && p->last == q->last && p->tcp == q->tcp &&
 	       p->udp == q->udp;
 }
 
+/* A host, or nothing that is one: then d stays as it is. */
+static bool host_parse(const char *text, size_t len, struct lease_denial *d)
+{
+	char host[PREFIX_TEXT];
+
+	if (len >= sizeof(host))
+		return false;
+	memcpy(host, text, len);
+	host[len] = '\0';
+	d->has_mac = !mac_parse(host, d->mac);
+	if (d->has_mac)
+		return true;
+	if (!strpbrk(host, ".:") || prefix_parse(host, &d->host) || !d->host.len)
+		return false;
+	prefix_trim(&d->host);
+	return true;
+}
+
 int denial_parse(const char *text, struct lease_denial *out)
 {
-	struct lease_denial d = {.since_s = out->since_s};
-	const char *ports = text;
-	char host[PREFIX_TEXT];
+	struct lease_denial d = {.since_s = out->since_s,
+				 .ports = {.tcp = true, .udp = true}};
 	size_t len = strcspn(text, " ");
+	bool host = host_parse(text, len, &d), both = host && text[len];
 
-	if (memchr(text, '.', len) || memchr(text, ':', len)) {
-		if (len >= sizeof(host))
-			return -EINVAL;
-		memcpy(host, text, len);
-		host[len] = '\0';
-		if (prefix_parse(host, &d.host) || !d.host.len)
-			return -EINVAL;
-		prefix_trim(&d.host);
-		ports = text[len] ? text + len + 1 : NULL;
+	if (host && !both) {
+		*out = d;
+		return 0;
 	}
-	if (!ports)
-		d.ports = (struct port_range){.tcp = true, .udp = true};
-	else if (port_range_parse(ports, &d.ports) || !d.ports.first)
+	if (port_range_parse(both ? text + len + 1 : text, &d.ports) || !d.ports.first)
 		return -EINVAL;
 	*out = d;
 	return 0;
@@ -63,7 +81,9 @@ const char *denial_text(const struct lease_denial *d, char buf[DENIAL_TEXT])
 	const struct port_range *r = &d->ports;
 	char host[PREFIX_TEXT] = "", last[8] = "";
 
-	if (d->host.len)
+	if (d->has_mac)
+		mac_text(d->mac, host);
+	else if (d->host.len)
 		prefix_text(&d->host, host);
 	if (r->last != r->first)
 		snprintf(last, sizeof(last), "-%u", r->last);

@@ -131,17 +131,25 @@ const struct portset *policy_forwarded(const struct lease_policy *p, uint8_t pro
 	return protocol == IPPROTO_TCP ? &p->forwarded_tcp : &p->forwarded_udp;
 }
 
+static bool policy_names_macs(const struct lease_policy *p)
+{
+	for (size_t i = 0; i < p->n_access; i++)
+		if (p->access[i].n_macs)
+			return true;
+	for (size_t i = 0; i < p->n_denials; i++)
+		if (p->denials[i].has_mac)
+			return true;
+	return false;
+}
+
 /* Only a rule that names a MAC address is worth the question for it. */
 static struct access_host policy_known(const struct lease_policy *p,
 				       const struct in6_addr *internal)
 {
 	struct access_host host = {.addr = *internal, .has_mac = ACCESS_MAC_NONE};
 
-	for (size_t i = 0; i < p->n_access && p->mac; i++)
-		if (p->access[i].n_macs) {
-			host.has_mac = p->mac(p->in_use_arg, internal, host.mac);
-			break;
-		}
+	if (p->mac && policy_names_macs(p))
+		host.has_mac = p->mac(p->in_use_arg, internal, host.mac);
 	return host;
 }
 
@@ -182,6 +190,9 @@ bool policy_undecided(const struct lease_policy *p, const struct in6_addr *inter
 
 	for (size_t i = 0; i < p->n_access && named == ACCESS_NO; i++)
 		named = access_names(&p->access[i], &host);
+	for (size_t i = 0; i < p->n_denials && host.has_mac == ACCESS_MAC_UNKNOWN; i++)
+		if (p->denials[i].has_mac)
+			return true;
 	return named == ACCESS_MAYBE;
 }
 
@@ -191,10 +202,21 @@ static uint32_t policy_quota_by(const struct lease_policy *p,
 	return rule && rule->has_leases ? rule->leases : p->per_host;
 }
 
+const struct lease_denial *policy_denial(const struct lease_policy *p, uint8_t protocol,
+					 uint16_t port, const struct in6_addr *internal)
+{
+	struct access_host host;
+
+	if (!p->n_denials)
+		return NULL;
+	host = policy_known(p, internal);
+	return denial_of(p->denials, p->n_denials, protocol, port, &host);
+}
+
 bool policy_denies(const struct lease_policy *p, uint8_t protocol, uint16_t port,
 		   const struct in6_addr *internal)
 {
-	return denial_of(p->denials, p->n_denials, protocol, port, internal);
+	return policy_denial(p, protocol, port, internal);
 }
 
 uint32_t policy_quota(const struct lease_policy *p, const struct in6_addr *internal)

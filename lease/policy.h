@@ -41,7 +41,9 @@ enum lease_reason policy_pinhole(const struct lease_policy *p, enum lease_by by,
  * be what any rule allows that could be the host's: it was granted when that was known. */
 enum lease_reason policy_kept(const struct lease_policy *p, enum lease_by by,
 			      const struct lease *l);
-/* Does the admin deny that port, outside or inside, to that host? */
+/* Does the admin deny that port, outside or inside, to that host; and by which denial? */
+const struct lease_denial *policy_denial(const struct lease_policy *p, uint8_t protocol,
+					 uint16_t port, const struct in6_addr *internal);
 bool policy_denies(const struct lease_policy *p, uint8_t protocol, uint16_t port,
 		   const struct in6_addr *internal);
 /* How many leases that host may have; and may keep, in the same sense as policy_kept(). */
@@ -49,7 +51,8 @@ uint32_t policy_quota(const struct lease_policy *p, const struct in6_addr *inter
 uint32_t policy_quota_kept(const struct lease_policy *p, const struct in6_addr *internal);
 /* May ports open to that host that it did not ask for? */
 bool policy_unasked(const struct lease_policy *p, const struct in6_addr *internal);
-/* Is its rule one of those that its MAC address decides, which is not known now? */
+/* Is its rule, or what is denied, one of those that its MAC address decides, which is not known
+ * now? */
 bool policy_undecided(const struct lease_policy *p, const struct in6_addr *internal);
 /* The rule of that host, or NULL: also where only its MAC address would tell, and that is not
  * known. */

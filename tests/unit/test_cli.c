@@ -443,6 +443,10 @@ static void denies_and_allows(void **state)
 			    "{\"method\":\"org.portreeve.Allow\",\"parameters\":{"
 			    "\"port\":80,\"port_last\":90,\"host\":\"fd00::/8\"}}");
 	assert_string_equal(f->out, "no longer denied: 80-90 fd00::/8\n");
+	assert_int_equal(run_with(f, "allow a4:c0:e1:00:00:01", "{\"parameters\":{}}"),
+			 0);
+	assert_string_equal(f->out, "no longer denied: a4:c0:e1:00:00:01\n");
+	assert_int_equal(run(f, "deny a4:c0:e1:00:00:01 ::1"), 64);
 	assert_int_equal(run_with(f, "allow 80", ERROR("org.portreeve.NotFound")), 1);
 	assert_int_equal(run_with(f, "deny 80", ERROR("org.portreeve.NotAllowed")), 77);
 	assert_string_equal(f->err,

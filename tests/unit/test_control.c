@@ -964,6 +964,9 @@ static void denies_and_allows(void **state)
 	ask(f, DENY("Allow", "{\"protocol\":\"udp\",\"port\":80,\"port_last\":90}"),
 	    "{\"parameters\":{" DENIALS "}}");
 	assert_string_equal(denial_text(&f->denial, text), "udp/80-90");
+	ask(f, DENY("Allow", "{\"host\":\"A4:C0:E1:00:00:01\"}"),
+	    "{\"parameters\":{" DENIALS "}}");
+	assert_string_equal(denial_text(&f->denial, text), "a4:c0:e1:00:00:01");
 	ask(f, DENY("Allow", "{\"port\":9}"), NOT_FOUND);
 	ask(f, DENY("Deny", "{\"port\":9}"),
 	    "{\"error\":\"org.portreeve.Failed\",\"parameters\":{\"reason\":\"full\","

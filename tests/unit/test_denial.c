@@ -27,6 +27,8 @@ static void is_written_as_it_is_read(void **state)
 					   "fd00::/8",
 					   "192.168.1.20 udp/3074",
 					   "192.168.2.0/24 80",
+					   "a4:c0:e1:00:00:01",
+					   "a4:c0:e1:00:00:01 udp/3074",
 					   "2001:db8::2 tcp/1-65535"};
 	static const char *const bad[] = {"",
 					  "x",
@@ -84,6 +86,36 @@ static void concerns_its_ports_and_hosts_only(void **state)
 	deny(g, &d, "3074");
 	assert_true(policy_denies(&g->policy, IPPROTO_TCP, 3074, &b));
 	assert_true(policy_unasked(&g->policy, &a));
+}
+
+static enum access_mac mac_of(void *arg, const struct in6_addr *internal,
+			      uint8_t mac[MAC_LEN])
+{
+	struct in6_addr silent = host(22);
+
+	(void)arg;
+	memcpy(mac, (uint8_t[]){0xa4, 0xc0, 0xe1, 0, 0, internal->s6_addr[15]}, MAC_LEN);
+	return addr_equal(internal, &silent) ? ACCESS_MAC_UNKNOWN : ACCESS_MAC_KNOWN;
+}
+
+/* All addresses of the host; of one whose MAC address is not known it has to be waited for. */
+static void knows_a_host_by_its_mac_address(void **state)
+{
+	struct in6_addr a = host(20), b = host(21), six = host6(20), silent = host(22);
+	struct rig *g = *state;
+	struct lease_denial d;
+
+	g->policy.mac = mac_of;
+	deny(g, &d, "A4-C0-E1-00-00-14 3074"); /* 20 */
+	assert_true(policy_denies(&g->policy, IPPROTO_UDP, 3074, &a));
+	assert_true(policy_denies(&g->policy, IPPROTO_TCP, 3074, &six));
+	assert_false(policy_denies(&g->policy, IPPROTO_UDP, 3075, &a));
+	assert_false(policy_denies(&g->policy, IPPROTO_UDP, 3074, &b));
+	assert_false(policy_denies(&g->policy, IPPROTO_UDP, 3074, &silent));
+	assert_true(policy_undecided(&g->policy, &silent));
+	assert_false(policy_undecided(&g->policy, &a));
+	deny(g, &d, "192.168.1.20");
+	assert_false(policy_undecided(&g->policy, &silent));
 }
 
 static void refuses_each_way_to_ask(void **state)
@@ -222,6 +254,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(is_written_as_it_is_read),
 		TEST(concerns_its_ports_and_hosts_only),
+		TEST(knows_a_host_by_its_mac_address),
 		TEST(refuses_each_way_to_ask),
 		TEST(ends_the_leases_that_it_forbids),
 		cmocka_unit_test(is_kept_in_a_file),

@@ -567,6 +567,7 @@ void ledger_free(struct ledger *l)
 
 void ledger_set_wan(struct ledger *l, const struct in6_addr *wan4)
 {
+	ledger_commit(l); /* what was granted by the one before is told with it */
 	l->wan4 = *wan4;
 }
 

@@ -32,9 +32,10 @@ struct stage {
 	struct workers *workers;
 	struct ledger *ledger;
 	struct lease_policy policy;
-	int parent; /* what the parent would read */
-	int worker; /* the hostile one's end, of LAN 0 */
-	int igd;    /* another one's, which speaks for UPnP */
+	int parent;              /* what the parent would read */
+	int worker;              /* the hostile one's end, of LAN 0 */
+	int igd;                 /* another one's, which speaks for UPnP */
+	struct lease_reply last; /* that the ledger gave */
 };
 
 static int stage_setup_worker(void *arg, enum role role, uint16_t lan,
@@ -72,6 +73,7 @@ static void stage_answer(void *arg, uint64_t to, const struct lease_reply *reply
 {
 	struct stage *s = arg;
 
+	s->last = *reply;
 	workers_answer(s->workers, (worker_id)to, reply);
 }
 
@@ -621,11 +623,32 @@ static void waits_when_it_goes_over_its_rate(void **state)
 	assert_int_equal(answered, sent);
 }
 
+/* C41: what is granted is told so, also when the WAN goes in the same turn. */
+static void the_wan_goes_while_a_request_waits(void **state)
+{
+	struct stage *s = *state;
+	struct lease_request req = map("192.168.77.20", 7100);
+	struct in6_addr none = IN6ADDR_ANY_INIT;
+
+	ledger_ask(s->ledger, 0, 0, &req);
+	ledger_set_wan(s->ledger, &none);
+	assert_int_equal(s->last.tag, 7100);
+	assert_int_equal(s->last.reason, LEASE_OK);
+	assert_false(addr_is_none(&s->last.external));
+	assert_int_equal(registry_count(ledger_book(s->ledger)), 1);
+	req = map("192.168.77.20", 7101);
+	ledger_ask(s->ledger, 0, 0, &req);
+	turn(s);
+	assert_int_equal(s->last.reason, LEASE_NO_WAN);
+	assert_int_equal(registry_count(ledger_book(s->ledger)), 1);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, stage_up, stage_down)
 	const struct CMUnitTest tests[] = {
 		TEST(asks_for_its_own_lan_and_is_served),
+		TEST(the_wan_goes_while_a_request_waits),
 		TEST(speaks_for_no_host_of_another_lan),
 		TEST(opens_no_port_towards_another_host),
 		TEST(gets_no_reserved_port),

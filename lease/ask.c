@@ -79,26 +79,6 @@ int ask_refuse_nonce(const struct ask *a, const struct lease *l)
 }
 
 /*
- * The admin's forward stays as it is (RFC 6887 section 11.3): who asks for its inside port is
- * told of it, for ever or as long as NAT-PMP asked.
- */
-static int map_static(const struct ask *a, const struct lease *l)
-{
-	bool other = (a->req->flags & LEASE_EXACT) && a->req->ext_port != l->ext_port;
-
-	if (ask_overwrites(a))
-		return ask_refuse(a, LEASE_STATIC);
-	if (other)
-		return ask_refuse(a, LEASE_TAKEN);
-	if (a->over)
-		return ask_refuse(a, LEASE_RATE);
-	return ask_answer(a, l,
-			  a->req->by == LEASE_BY_PCP
-				  ? CLAIM_FOREVER
-				  : claim_granted(a->r->policy, a->req));
-}
-
-/*
  * UPnP may lead its port elsewhere (WANIPConnection:2 2.5.16). What another protocol was
  * promised for the former inside port is kept, though; what nobody asked for is not.
  */
@@ -118,8 +98,7 @@ static enum lease_reason map_move(const struct ask *a, struct lease *l)
  * has said it. PCP is told that there is no filter (13), UPnP that the port is taken, and gets
  * one of its own for the same inside port.
  */
-#define MAP_UNFILTERED                                                                   \
-	(1U << LEASE_BY_UPNP | 1U << LEASE_BY_ADMIN | 1U << LEASE_BY_STATIC)
+#define MAP_UNFILTERED (1U << LEASE_BY_UPNP | 1U << LEASE_BY_ADMIN)
 
 static bool map_filtered_for_others(const struct ask *a, const struct lease *l)
 {
@@ -159,8 +138,6 @@ int ask_renew(const struct ask *a, uint32_t id)
 	uint32_t seconds = claim_granted(a->r->policy, a->req);
 	enum lease_reason reason = LEASE_OK;
 
-	if (claim_has(&l, LEASE_BY_STATIC) && a->req->by != LEASE_BY_STATIC)
-		return map_static(a, &l);
 	if (!a->privileged &&
 	    (policy_denies(a->r->policy, l.protocol, l.ext_port, &l.internal) ||
 	     policy_denies(a->r->policy, l.protocol, a->req->int_port, &l.internal)))

@@ -80,6 +80,8 @@ bool ask_is_forwarded(const struct ask *a);
 /* Then that is the answer to who asks for it: the forward stays as it is (RFC 6887 section
  * 11.3), for ever or as long as NAT-PMP asked. */
 int ask_forwarded(const struct ask *a);
+/* Does one for everybody lead to any port of its inside address, by its protocol? */
+bool ask_has_forward(const struct ask *a);
 /* Does the request name the external port of a static forward? */
 bool ask_names_forward(const struct ask *a);
 /* GET_PORT and GET_INDEX where no lease is meant; `passed` leases stand before the forwards. */

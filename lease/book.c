@@ -128,7 +128,7 @@ static void host_unlink(struct registry *r, uint32_t id)
 /* What the admin made does not use up the host's share. */
 static bool counts(const struct lease *l)
 {
-	return l->origin != LEASE_BY_ADMIN && l->origin != LEASE_BY_STATIC;
+	return l->origin != LEASE_BY_ADMIN;
 }
 
 /* Into all indexes but that of external ports. */

@@ -23,12 +23,11 @@ uint32_t claim_granted(const struct lease_policy *p, const struct lease_request 
 		return asked && !(req->flags & LEASE_UNTIL_GONE)
 			       ? clamp_u32(asked, 1, CLAIM_WEEK_S)
 			       : CLAIM_WEEK_S;
-	case LEASE_BY_STATIC:
-		return CLAIM_FOREVER;
 	case LEASE_BY_ADMIN:
 		return asked ? asked : CLAIM_FOREVER;
 	case LEASE_BY_TRIGGER: /* the idle time of the rule */
 	case LEASE_BY_OPEN_NAT:
+	case LEASE_BY_STATIC: /* no lease is */
 	case LEASE_BY_END:
 		break;
 	}
@@ -106,12 +105,12 @@ unsigned int claim_expired(const struct lease *l, uint64_t now_ms)
 	return bits;
 }
 
-/* Does a claim last for ever, and is it no static one, which the kernel keeps so? */
+/* Does a claim last for ever? */
 static bool claim_forever(const struct lease *l)
 {
 	for (unsigned int by = 0; by < LEASE_BY_END; by++)
 		if (l->claims >> by & 1 && l->until_ms[by] == LEASE_NO_DEADLINE)
-			return !(l->claims >> LEASE_BY_STATIC & 1);
+			return true;
 	return false;
 }
 
@@ -136,8 +135,7 @@ void claim_settle(struct lease *l, uint64_t now_ms)
 	if (!l->until_gone)
 		l->gone_ms = l->look_ms = 0;
 	l->deadline_ms = latest;
-	l->kernel_ms = kernel > latest || l->claims >> LEASE_BY_STATIC & 1 ? latest
-									   : kernel;
+	l->kernel_ms = kernel > latest ? latest : kernel;
 }
 
 uint64_t claim_next(const struct lease *l)

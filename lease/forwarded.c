@@ -23,6 +23,20 @@ bool ask_is_forwarded(const struct ask *a)
 	return f && !f->n_from && !a->remote_len && !a->req->n_filters;
 }
 
+bool ask_has_forward(const struct ask *a)
+{
+	const struct lease_policy *p = a->r->policy;
+
+	for (size_t i = 0; i < p->n_forwards && !a->privileged; i++) {
+		const struct lease_forward *f = &p->forwards[i];
+
+		if (f->protocol == a->req->protocol && !f->n_from &&
+		    addr_equal(&f->internal, &a->req->internal))
+			return true;
+	}
+	return false;
+}
+
 int ask_forwarded(const struct ask *a)
 {
 	const struct lease_forward *f = forward_of(a);

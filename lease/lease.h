@@ -55,9 +55,8 @@ struct lease {
 	/* Its host sends, but not from its port: only we know, so the kernel has to be told. */
 	bool elsewhere;
 	uint64_t created_ms; /* modulo 2^64: perhaps before the boot, so before zero */
-	uint64_t until_ms
-		[LEASE_BY_END]; /* of each claim; LEASE_NO_DEADLINE for static ones */
-	uint64_t deadline_ms;   /* the latest of them: when the lease ends */
+	uint64_t until_ms[LEASE_BY_END]; /* of each claim; LEASE_NO_DEADLINE: it lasts */
+	uint64_t deadline_ms;            /* the latest of them: when the lease ends */
 	/* With until_gone: when the host counts as gone, unless it is heard of until then, and
 	 * when to listen for it next; else 0. */
 	uint64_t gone_ms;

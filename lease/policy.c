@@ -14,7 +14,7 @@ bool policy_owns(const struct lease_request *req)
 
 bool policy_privileged(int lan, const struct lease_request *req)
 {
-	return lan < 0 && (req->by == LEASE_BY_ADMIN || req->by == LEASE_BY_STATIC);
+	return lan < 0 && req->by == LEASE_BY_ADMIN;
 }
 
 /* fc00::/7, which is not to cross the WAN (RFC 6092 REC-7). */
@@ -94,14 +94,9 @@ enum lease_reason policy_host(const struct lease_policy *p, int lan,
 {
 	bool owns = policy_owns(req);
 
-	if (policy_privileged(lan, req)) {
-		if (req->op != LEASE_OP_MAP)
-			return LEASE_OK;
-		/* A static forward may lead where the admin wants, a lease only into a LAN. */
-		if (req->by == LEASE_BY_STATIC)
-			return policy_unicast(&req->internal) ? LEASE_OK : LEASE_NOT_LAN;
-		return policy_internal(p, &req->internal);
-	}
+	if (policy_privileged(lan, req))
+		return req->op == LEASE_OP_MAP ? policy_internal(p, &req->internal)
+					       : LEASE_OK;
 	if (lan < 0 || lan >= LEASE_LANS_MAX ||
 	    !policy_lan_has(&p->lan[lan], &req->client))
 		return LEASE_NOT_LAN;
@@ -110,7 +105,7 @@ enum lease_reason policy_host(const struct lease_policy *p, int lan,
 		return LEASE_THIRD_PARTY;
 	if (req->op == LEASE_OP_MAP && policy_is_ula(&req->internal))
 		return LEASE_ACCESS;
-	/* The admin's name in the mouth of a host. */
+	/* The admin's or the configuration's name in the mouth of a host. */
 	return req->by == LEASE_BY_ADMIN || req->by == LEASE_BY_STATIC ? LEASE_ACCESS
 								       : LEASE_OK;
 }
@@ -276,7 +271,7 @@ static enum lease_reason policy_in_use(const struct lease_policy *p, uint8_t pro
  * (opennat.md 8.2). */
 static bool policy_cuts(enum lease_by by)
 {
-	return by == LEASE_BY_UPNP || by == LEASE_BY_ADMIN || by == LEASE_BY_STATIC;
+	return by == LEASE_BY_UPNP || by == LEASE_BY_ADMIN;
 }
 
 static enum lease_reason int_port_by(const struct lease_policy *p,
@@ -291,7 +286,6 @@ static enum lease_reason int_port_by(const struct lease_policy *p,
 	if (!own && policy_denies(p, protocol, port, internal))
 		return LEASE_DENIED;
 	switch (by) {
-	case LEASE_BY_STATIC:
 	case LEASE_BY_ADMIN:
 	case LEASE_BY_TRIGGER: /* its rule is the admin's */
 		return LEASE_OK;
@@ -304,6 +298,7 @@ static enum lease_reason int_port_by(const struct lease_policy *p,
 	case LEASE_BY_PCP:
 	case LEASE_BY_NATPMP:
 	case LEASE_BY_UPNP:
+	case LEASE_BY_STATIC: /* no lease is */
 	case LEASE_BY_END:
 		break;
 	}
@@ -330,11 +325,6 @@ static enum lease_reason ext_port_by(const struct lease_policy *p,
 		return LEASE_PORT;
 	if (portset_has(policy_forwarded(p, protocol), port))
 		return LEASE_STATIC;
-	if (by == LEASE_BY_STATIC) {
-		/* Its own forward is what the callback tells of. */
-		used = policy_in_use(p, protocol, port, internal);
-		return used == LEASE_ROUTER ? used : LEASE_OK;
-	}
 	if (by != LEASE_BY_ADMIN) {
 		/* Triggers may open what the reserved list leaves out below 1024. */
 		bool low = by == LEASE_BY_TRIGGER && !(rule && rule->n_ports);
@@ -364,7 +354,7 @@ static enum lease_reason pinhole_by(const struct lease_policy *p,
 				    uint8_t protocol, uint16_t port,
 				    const struct in6_addr *internal)
 {
-	bool admin = by == LEASE_BY_ADMIN || by == LEASE_BY_STATIC;
+	bool admin = by == LEASE_BY_ADMIN;
 	enum lease_reason reason = int_port_by(p, rule, by, protocol, port, internal);
 
 	if (!reason && !admin && rule && rule->n_ports &&

@@ -7,7 +7,7 @@
 
 #include "lease/registry.h"
 
-/* The admin and the static forwards of the configuration, not a host. */
+/* The admin, not a host. */
 bool policy_privileged(int lan, const struct lease_request *req);
 
 /* Is the request about the leases of its inside address? */

@@ -191,11 +191,9 @@ static void adopt_times(struct lease *l, uint64_t silence_ms, uint64_t now_ms)
 	l->look_ms = l->gone_ms > silence_ms / 2 ? l->gone_ms - silence_ms / 2 : 0;
 
 	for (unsigned int by = 0; by < LEASE_BY_END; by++) {
-		bool forever = by == LEASE_BY_STATIC || by == LEASE_BY_ADMIN;
-
 		if (!(l->claims >> by & 1))
 			l->until_ms[by] = 0;
-		else if (!forever && l->until_ms[by] > now_ms + ADOPT_WEEK_MS)
+		else if (by != LEASE_BY_ADMIN && l->until_ms[by] > now_ms + ADOPT_WEEK_MS)
 			l->until_ms[by] = now_ms + ADOPT_WEEK_MS;
 	}
 	claim_settle(l, now_ms);
@@ -210,11 +208,9 @@ static enum lease_reason adopt_judge(const struct registry *r, const struct leas
 	enum lease_by by = l->origin;
 	enum lease_reason reason = policy_protocol(l->protocol);
 
-	if (claim_has(l, LEASE_BY_STATIC))
-		by = LEASE_BY_STATIC;
-	else if (claim_has(l, LEASE_BY_ADMIN))
+	if (claim_has(l, LEASE_BY_ADMIN))
 		by = LEASE_BY_ADMIN;
-	if (!reason && by != LEASE_BY_STATIC)
+	if (!reason)
 		reason = policy_internal(r->policy, &l->internal);
 	if (!reason && lease_is_pinhole(l) && (l->ext_port != l->int_port || !l->enabled))
 		reason = LEASE_PORT;
@@ -232,7 +228,9 @@ static enum lease_reason adopt_prepare(struct registry *r, struct lease *l,
 {
 	enum lease_reason reason;
 
-	if (!l->claims || l->claims >> LEASE_BY_END || l->origin >= LEASE_BY_END)
+	/* Static forwards are the configuration's, and no leases. */
+	if (!l->claims || l->claims >> LEASE_BY_END || l->origin >= LEASE_BY_END ||
+	    claim_has(l, LEASE_BY_STATIC) || l->origin == LEASE_BY_STATIC)
 		return LEASE_NOT_FOUND;
 	reason = adopt_judge(r, l);
 	if (!reason)
@@ -311,8 +309,7 @@ static enum lease_reason judge_one(const struct registry *r, const struct lease_
 	const struct lease_policy *p = r->policy;
 	enum lease_reason reason = adopt_judge(r, &n->lease);
 
-	if (reason || n->lease.origin == LEASE_BY_ADMIN ||
-	    n->lease.origin == LEASE_BY_STATIC)
+	if (reason || n->lease.origin == LEASE_BY_ADMIN)
 		return reason;
 	if (hosts_at(&r->hosts, n->host)->leases >
 	    policy_quota_kept(p, &n->lease.internal))

@@ -17,7 +17,7 @@ enum lease_reason restrict_quota(const struct registry *r, uint32_t host,
 	const struct host *h = hosts_at(&r->hosts, host);
 	uint32_t elements = filters_elements(l);
 
-	if (l->origin != LEASE_BY_ADMIN && l->origin != LEASE_BY_STATIC) {
+	if (l->origin != LEASE_BY_ADMIN) {
 		if (h->leases >= quota)
 			return LEASE_QUOTA_HOST;
 		if (l->origin == LEASE_BY_OPEN_NAT &&
@@ -68,8 +68,6 @@ enum lease_reason restrict_port(const struct registry *r, uint32_t host,
 
 		if (!same_port(&n->lease, l))
 			continue;
-		if (claim_has(&n->lease, LEASE_BY_STATIC))
-			return LEASE_STATIC;
 		if (n->host != host)
 			return LEASE_TAKEN;
 		if (lease_same_key(&n->lease, l))
@@ -77,8 +75,7 @@ enum lease_reason restrict_port(const struct registry *r, uint32_t host,
 		if (filters_overlap(&n->lease, l))
 			return l->n_filters ? LEASE_FILTERS : LEASE_REMOTE;
 	}
-	if (owner && owner != host && !claim_has(l, LEASE_BY_ADMIN) &&
-	    !claim_has(l, LEASE_BY_STATIC))
+	if (owner && owner != host && !claim_has(l, LEASE_BY_ADMIN))
 		return LEASE_TAKEN;
 	return LEASE_OK;
 }

@@ -9,20 +9,13 @@
 /* The claims that this request takes off: its own; the admin's word ends the lease. */
 unsigned int ask_unmap_bits(const struct ask *a, const struct lease *l)
 {
-	unsigned int bits = 1U << a->req->by;
-
-	if (a->req->by == LEASE_BY_ADMIN)
-		bits = ~(1U << LEASE_BY_STATIC);
-	return l->claims & bits;
+	return a->req->by == LEASE_BY_ADMIN ? l->claims : l->claims & 1U << a->req->by;
 }
 
-/* Nobody but the configuration ends a static forward, nobody but the admin what is his. */
+/* Nobody but the admin ends what is his. */
 static bool unmap_kept(const struct ask *a, const struct lease *l)
 {
-	if (a->req->by == LEASE_BY_STATIC)
-		return false;
-	return claim_has(l, LEASE_BY_STATIC) ||
-	       (a->req->by != LEASE_BY_ADMIN && claim_has(l, LEASE_BY_ADMIN));
+	return a->req->by != LEASE_BY_ADMIN && claim_has(l, LEASE_BY_ADMIN);
 }
 
 /* There is room for its steps. */
@@ -119,6 +112,8 @@ int ask_unmap_all(const struct ask *a)
 			return -EAGAIN;
 		touched++;
 	}
+	if (ask_has_forward(a))
+		reason = LEASE_STATIC;
 	if (book_reserve(a->r, a->out, touched * BOOK_STEPS))
 		return -ENOMEM;
 	for (id = hosts_at(&a->r->hosts, a->host)->first; id;) {

@@ -230,8 +230,7 @@ static void check_book(void)
 			struct in6_addr in = host(n);
 
 			of_host[n] += addr_equal(&l->internal, &in) &&
-				      l->origin != LEASE_BY_ADMIN &&
-				      l->origin != LEASE_BY_STATIC;
+				      l->origin != LEASE_BY_ADMIN;
 		}
 	}
 	must(registry_count(book) == seen.n &&
@@ -303,8 +302,7 @@ static struct lease_request read_request(struct feed *f, uint8_t op, int *lan)
 	req.remote_port = v6 && op & 16 ? e & 3 : 0;
 	if (req.op >= LEASE_OP_PIN_RENEW && entries[c & 7].used)
 		req.index = entries[c & 7].lease.number;
-	*lan = (req.by == LEASE_BY_ADMIN || req.by == LEASE_BY_STATIC) && !(d & 128) ? -1
-										     : 0;
+	*lan = req.by == LEASE_BY_ADMIN && !(d & 128) ? -1 : 0;
 	if (!filters)
 		return req;
 	req.flags |= op & 16 ? LEASE_UNFILTER : 0;
@@ -518,8 +516,7 @@ static void run_out(void)
 		now_ms += 2000;
 	}
 	for (size_t i = 0; i < LEASES_MAX; i++)
-		must(!entries[i].used || entries[i].lease.claims & (1 << LEASE_BY_STATIC |
-								    1 << LEASE_BY_ADMIN));
+		must(!entries[i].used || entries[i].lease.claims & 1 << LEASE_BY_ADMIN);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -88,6 +88,7 @@ static void nobody_gets_the_port_of_a_forward(void **state)
 	assert_int_equal(ask(g, upnp(21, 25000, 7000)), LEASE_OK);
 }
 
+/* C45 */
 static void who_asks_for_what_is_forwarded_is_told_so(void **state)
 {
 	struct rig *g = *state;
@@ -96,6 +97,7 @@ static void who_asks_for_what_is_forwarded_is_told_so(void **state)
 	assert_int_equal(ask(g, req), LEASE_OK);
 	assert_int_equal(g->reply.ext_port, 25000);
 	assert_int_equal(g->reply.lifetime, UINT32_MAX);
+	assert_int_equal(g->reply.flags & LEASE_NONCE, 0);
 	assert_int_equal(ask(g, pmp(20, 25000, 0)), LEASE_OK);
 	assert_int_equal(g->reply.lifetime, 3600);
 	req.flags |= LEASE_EXACT;
@@ -103,10 +105,17 @@ static void who_asks_for_what_is_forwarded_is_told_so(void **state)
 	assert_int_equal(registry_count(g->book), 0);
 }
 
+/* P15, P14, C16 */
 static void no_client_ends_a_forward(void **state)
 {
 	struct rig *g = *state;
 	struct lease_request req = upnp(20, 0, 20001);
+
+	ask(g, pmp(20, 7100, 7100));
+	assert_int_equal(ask(g, as(pmp(20, 25000, 0), LEASE_OP_UNMAP)), LEASE_STATIC);
+	assert_int_equal(ask(g, as(pmp(20, 0, 0), LEASE_OP_UNMAP_ALL)), LEASE_STATIC);
+	assert_null(at(g, 7100)); /* the others still go */
+	assert_int_equal(ask(g, as(pmp(21, 0, 0), LEASE_OP_UNMAP_ALL)), LEASE_OK);
 
 	assert_int_equal(ask(g, as(pcp(20, 25000, 0), LEASE_OP_UNMAP)), LEASE_STATIC);
 	req.op = LEASE_OP_UNMAP_PORT;

@@ -272,36 +272,6 @@ static void delete_all_takes_one_protocol_of_one_host(void **state)
 	assert_int_equal(registry_count(g->book), 3);
 }
 
-/* P15, P14, C16, C45 */
-static void static_forwards_stay_whatever_is_asked(void **state)
-{
-	struct rig *g = *state;
-	struct lease_request fixed = map(LEASE_BY_STATIC, 20, IPPROTO_UDP, 80, 7180, 0);
-
-	fixed.flags = LEASE_EXACT;
-	assert_int_equal(ask_lan(g, -1, fixed), LEASE_OK);
-	assert_true(at(g, 7180)->kernel_ms == LEASE_NO_DEADLINE);
-	assert_true(registry_next(g->book) == LEASE_NO_DEADLINE);
-	ask(g, pmp(20, 7100, 7100));
-	assert_int_equal(ask(g, as(pmp(20, 80, 0), LEASE_OP_UNMAP)), LEASE_STATIC);
-	assert_int_equal(ask(g, as(pcp(20, 80, 0), LEASE_OP_UNMAP)), LEASE_STATIC);
-	assert_int_equal(ask(g, as(upnp(20, 0, 7180), LEASE_OP_UNMAP_PORT)),
-			 LEASE_STATIC);
-	assert_int_equal(ask(g, as(pmp(20, 0, 0), LEASE_OP_UNMAP_ALL)), LEASE_STATIC);
-	assert_null(at(g, 7100)); /* the others still go */
-	assert_int_equal(ask(g, upnp(20, 80, 7180)), LEASE_STATIC);
-	assert_int_equal(ask(g, upnp(21, 7180, 7180)), LEASE_STATIC);
-	assert_int_equal(port_of(g, pcp(20, 80, 7000)), 7180);
-	assert_int_equal(g->reply.lifetime, UINT32_MAX);
-	assert_int_equal(g->reply.flags & LEASE_NONCE, 0);
-	assert_int_equal(g->out.n, 0);
-	assert_int_equal(ask(g, flag(pcp(20, 80, 7000), LEASE_EXACT)), LEASE_TAKEN);
-	assert_int_equal(at(g, 7180)->claims, 1 << LEASE_BY_STATIC);
-	fixed.op = LEASE_OP_UNMAP_PORT;
-	assert_int_equal(ask_lan(g, -1, fixed), LEASE_OK);
-	assert_null(at(g, 7180));
-}
-
 /* C37 */
 static void a_released_port_waits_two_minutes_for_its_owner(void **state)
 {
@@ -1010,6 +980,9 @@ static void found_leases_are_judged_by_the_present_policy(void **state)
 	g->used = LEASE_ROUTER;
 	assert_int_equal(registry_adopt(g->book, &l, g->now), LEASE_ROUTER);
 	l = good;
+	l.claims |= 1 << LEASE_BY_STATIC; /* forwards are no leases */
+	assert_int_equal(registry_adopt(g->book, &l, g->now), LEASE_NOT_FOUND);
+	l = good;
 	l.claims = 0;
 	assert_int_equal(registry_adopt(g->book, &l, g->now), LEASE_NOT_FOUND);
 	l = good;
@@ -1067,7 +1040,6 @@ int main(void)
 		T(lifetimes_are_clamped_by_protocol),
 		T(deleting_what_is_not_there_succeeds),
 		T(delete_all_takes_one_protocol_of_one_host),
-		T(static_forwards_stay_whatever_is_asked),
 		T(a_released_port_waits_two_minutes_for_its_owner),
 		T(a_mapping_ends_when_its_time_has_come_not_before),
 		T(at_the_quota_renewals_and_deletes_are_served),

@@ -255,8 +255,7 @@ static void check_hosts(const struct rig *g, const struct model *m)
 
 			if (!e->used || e->gone || !addr_equal(&e->lease.internal, &in))
 				continue;
-			leases += e->lease.origin != LEASE_BY_ADMIN &&
-				  e->lease.origin != LEASE_BY_STATIC;
+			leases += e->lease.origin != LEASE_BY_ADMIN;
 			own += filters_elements(&e->lease);
 			pinholes += lease_is_pinhole(&e->lease);
 		}
@@ -328,7 +327,7 @@ static struct lease_request random_request(struct model *m)
 	static const enum lease_by who[] = {
 		LEASE_BY_PCP,     LEASE_BY_PCP,      LEASE_BY_NATPMP, LEASE_BY_NATPMP,
 		LEASE_BY_UPNP,    LEASE_BY_UPNP,     LEASE_BY_UPNP,   LEASE_BY_UPNP,
-		LEASE_BY_TRIGGER, LEASE_BY_OPEN_NAT, LEASE_BY_ADMIN,  LEASE_BY_STATIC,
+		LEASE_BY_TRIGGER, LEASE_BY_OPEN_NAT, LEASE_BY_ADMIN,
 	};
 	enum lease_by by = who[dice(m, sizeof(who) / sizeof(who[0]))];
 	struct lease_request req = map(by, 20 + dice(m, HOSTS),
@@ -338,9 +337,7 @@ static struct lease_request random_request(struct model *m)
 
 	if (dice(m, 10) == 0)
 		req.ext_port = 0;
-	if (by == LEASE_BY_STATIC && dice(m, 4))
-		req.op = LEASE_OP_UNMAP; /* else all would be static in the end */
-	else if (dice(m, 3) == 0)
+	if (dice(m, 3) == 0)
 		req.op = (uint8_t)(LEASE_OP_UNMAP +
 				   dice(m, LEASE_OP_END - LEASE_OP_UNMAP));
 	if (by == LEASE_BY_PCP)
@@ -396,7 +393,7 @@ static void check_answer(struct rig *g, struct model *m, const struct lease_requ
 	if (g->reply.reason == LEASE_NONCE_MISMATCH)
 		assert_int_equal(g->out.n, 0);
 	if (ok && req->op == LEASE_OP_MAP && req->by == LEASE_BY_PCP && twin &&
-	    !twin->remote_len && twin->has_nonce && !claim_has(twin, LEASE_BY_STATIC))
+	    !twin->remote_len && twin->has_nonce)
 		assert_memory_equal(twin->nonce, req->nonce, sizeof(req->nonce));
 	/* C41: a refusal changes nothing, but for P14's delete of all. */
 	if (!ok && req->op != LEASE_OP_UNMAP_ALL && req->op != LEASE_OP_UNMAP)
@@ -409,8 +406,6 @@ static void check_answer(struct rig *g, struct model *m, const struct lease_requ
 /* C20: each filter that was granted is there, or one that covers it. */
 static void check_granted_filters(const struct lease *l, const struct lease_request *req)
 {
-	if (claim_has(l, LEASE_BY_STATIC))
-		return;
 	for (size_t i = 0; i < req->n_filters; i++) {
 		const struct lease_filter *f = &req->filters[i];
 		bool kept = false;
@@ -443,7 +438,7 @@ static void check_effect(struct rig *g, struct model *m, const struct lease_requ
 		assert_non_null(e);
 		assert_true(addr_equal(&e->lease.internal, &req->internal));
 		assert_int_equal(e->lease.int_port, req->int_port);
-		assert_true(e->lease.claims & (1 << req->by | 1 << LEASE_BY_STATIC));
+		assert_true(claim_has(&e->lease, req->by));
 		check_granted_filters(&e->lease, req);
 		m->filtered += e->lease.n_filters != 0;
 		m->pinholes += lease_is_pinhole(&e->lease);
@@ -464,7 +459,7 @@ static void check_effect(struct rig *g, struct model *m, const struct lease_requ
 static void one_request(struct rig *g, struct model *m, struct model *before)
 {
 	struct lease_request req = random_request(m);
-	int lan = req.by == LEASE_BY_ADMIN || req.by == LEASE_BY_STATIC ? -1 : 0;
+	int lan = req.by == LEASE_BY_ADMIN ? -1 : 0;
 	int err;
 
 	memcpy(before->entry, m->entry, sizeof(m->entry));

@@ -24,6 +24,7 @@
 #define IP6_HOP_LIMIT_OFFSET 7
 #define TCP_FLAGS_OFFSET 13
 #define TCP_OPTION_MSS 2
+#define DAY_S (24 * 60 * 60)
 
 /* nft prints a rule only if it finds the old names for fields 0, 4, 8 and 12. */
 static uint32_t reg(unsigned int at)
@@ -538,8 +539,8 @@ void expr_map_update(struct expr *e, const char *map, unsigned int at,
 		nftnl_expr_set_u64(x, NFTNL_EXPR_DYNSET_TIMEOUT, timeout_ms);
 }
 
-void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
-		    uint32_t burst)
+static void over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
+		      uint64_t per_s, uint32_t burst)
 {
 	struct nftnl_expr *x = dynset(e, NFT_DYNSET_OP_UPDATE, set, at);
 	struct nftnl_expr *limit = x ? nftnl_expr_alloc("limit") : NULL;
@@ -549,11 +550,27 @@ void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t r
 		return;
 	}
 	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_RATE, rate);
-	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_UNIT, 1);
+	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_UNIT, per_s);
 	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_BURST, burst);
 	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
 	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_FLAGS, NFT_LIMIT_F_INV);
 	nftnl_expr_add_expr(x, NFTNL_EXPR_DYNSET_EXPR, limit);
+}
+
+void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
+		    uint32_t burst)
+{
+	over_rate(e, set, at, rate, 1, burst);
+}
+
+void expr_put_before(struct expr *e, const char *set, unsigned int at)
+{
+	over_rate(e, set, at, 1, DAY_S, 1);
+}
+
+void expr_set_drop(struct expr *e, const char *set, unsigned int at)
+{
+	dynset(e, NFT_DYNSET_OP_DELETE, set, at);
 }
 
 static void nat(struct expr *e, uint32_t type, unsigned int addr_at, unsigned int port_at)

@@ -90,6 +90,11 @@ void expr_map_update(struct expr *e, const char *map, unsigned int at,
 /* update @set { key limit rate over RATE/second burst BURST packets } */
 void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
 		    uint32_t burst);
+/* Puts the key into the set; the rule goes on only if it was put there so before, by another
+ * packet, and ends for the first. Of several processors at once one is the first. */
+void expr_put_before(struct expr *e, const char *set, unsigned int at);
+/* delete @set { key } */
+void expr_set_drop(struct expr *e, const char *set, unsigned int at);
 void expr_dnat(struct expr *e, unsigned int addr_at, unsigned int port_at);
 void expr_dnat_addr(struct expr *e, unsigned int addr_at); /* the port stays */
 void expr_snat(struct expr *e, unsigned int addr_at, unsigned int port_at);

@@ -8,6 +8,7 @@
  * src (srcnat - 5, before masquerade): with which port LAN hosts go out.
  *   hairpin: LAN to LAN through the external address
  *   outsrc: a lease's twin first, then ports that others hold, then claims
+ *   lost: another host was first to claim that source port, at the same time
  *   moved: another host has that source port. Two ranges: masquerade leaves a port that
  *          lies in its range where it is.
  * learn (srcnat + 10, after masquerade): learn.c.
@@ -303,13 +304,21 @@ static void fill_outsrc(struct rules *r, const struct firewall_config *c)
 	expr_masquerade(e);
 	rules_end(r);
 
+	/* Another packet of this host, on another processor, is where this one is. */
 	e = rules_begin(r, "outsrc");
 	expr_nfproto_ipv4(e, true);
 	rules_proto_port(e, EXPR_SPORT);
 	expr_saddr(e, 2);
-	expr_set_put(e, EXPR_ADD, "mine", 0);
+	expr_put_before(e, "mine", 0);
+	expr_masquerade(e);
+	rules_end(r);
+
+	/* So is another host's, and it came first. */
+	e = rules_begin(r, "outsrc");
+	expr_nfproto_ipv4(e, true);
 	rules_proto_port(e, EXPR_SPORT);
-	expr_set_put(e, EXPR_ADD, "taken", 0);
+	expr_put_before(e, "taken", 0);
+	expr_goto(e, "lost");
 	rules_end(r);
 
 	/* Not `return`: a foreign `masquerade random` would choose another port. */
@@ -321,8 +330,16 @@ static void fill_outsrc(struct rules *r, const struct firewall_config *c)
 
 static void fill_moved(struct rules *r)
 {
-	struct expr *e = rules_begin(r, "moved");
+	struct expr *e = rules_begin(r, "lost");
 
+	expr_nfproto_ipv4(e, true);
+	rules_proto_port(e, EXPR_SPORT);
+	expr_saddr(e, 2);
+	expr_set_drop(e, "mine", 0);
+	expr_goto(e, "moved");
+	rules_end(r);
+
+	e = rules_begin(r, "moved");
 	expr_nfproto_ipv4(e, true);
 	rules_tcp_udp(r, true);
 	expr_sport_from(e, 49152);

@@ -317,6 +317,7 @@ static const struct chain_spec chains[] = {
 	{"hairpin", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
 	{"outsrc", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
 	{"moved", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
+	{"lost", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
 	{"touch", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
 	{"rules", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
 	{"leased", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -15,6 +16,7 @@ import net
 import pcp
 import upnp
 
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 IDLE = 2.0
 OPEN_NAT = """
 open-nat {
@@ -339,6 +341,26 @@ def test_who_takes_the_address_of_another_opens_nothing_for_it(lab, gw, ports):
         plays(s)
         opened(gw, q)
     assert not [p for p in taken if gw.lease("udp", p)]
+
+
+def test_two_hosts_that_begin_at_once_never_get_one_port(own_lab):
+    """opennat 3: their first packets from one source port are on two processors at once; each has
+    a port of its own towards everybody"""
+    program, at = f"{own_lab.dir}/at_once", os.path.dirname(os.path.abspath(__file__))
+    net.sh(["cc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-pthread", "-o", program,
+            f"{at}/at_once.c"], timeout=60)
+    count = 400  # of 512 that a host may claim at once
+    with gateway.Gateway(own_lab), own_lab.inet.udp(7000) as s:
+        s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
+        net.sh([program, *(f"{net.NETNS}/{h.ns}" for h in (own_lab.console, own_lab.console2)),
+                net.REMOTE1, net.REMOTE2, "7000", "20001", str(count)], timeout=60)
+        seen = {}
+        for _ in range(4 * count):
+            data, peer = s.recvfrom(64)
+            seen.setdefault(data, set()).add(peer[1])
+    assert len(seen) == 2 * count
+    assert [d for d, ports in seen.items() if len(ports) > 1] == []
+    assert len(set.union(*seen.values())) == 2 * count
 
 
 @pytest.mark.seconds(120)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What people write, read by base/ and conf/reserved: addresses, prefixes, ports, durations,
- * the list of reserved ports; and text from the network on its way into the log. What is
+ * What people write, read by base/, conf/reserved and lease/denial: addresses, prefixes, ports,
+ * durations, denials, the list of reserved ports; and text from the network on its way into the log. What is
  * read and written again reads the same.
  *
  * An input: one byte says what it is, the rest is the text.
@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/portset.h"
 #include "conf/reserved.h"
+#include "lease/denial.h"
 #include "tests/fuzz/fuzz.h"
 
 static void fuzz_addr(const char *text)
@@ -65,6 +66,17 @@ static void fuzz_ports(const char *text)
 	for (uint32_t p = 0; p < 65536; p++)
 		n += portset_has(&set, (uint16_t)p);
 	must(n == r.last - r.first + 1U);
+}
+
+static void fuzz_denial(const char *text)
+{
+	struct lease_denial d = {0}, again = {0};
+	char buf[DENIAL_TEXT];
+
+	if (denial_parse(text, &d))
+		return;
+	must(strlen(denial_text(&d, buf)) < sizeof(buf) && fuzz_printable(buf));
+	must(!denial_parse(buf, &again) && denial_same(&d, &again));
 }
 
 static void fuzz_duration(const char *text)
@@ -120,9 +132,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 1:
 		fuzz_prefix(text);
+		fuzz_denial(text);
 		break;
 	case 2:
 		fuzz_ports(text);
+		fuzz_denial(text);
 		break;
 	case 3:
 		fuzz_duration(text);

@@ -214,7 +214,11 @@ static void core_follow_address(struct core *c, uint64_t now)
 
 	if (!epoch_follow(&c->epoch, &c->topology.wan4, now))
 		return;
+	/* By the epoch's address the next core would know which flows are of a former one: they
+	 * go first. */
 	cut_former(c->cut, &was);
+	if (c->begun)
+		cut_finish(c->cut);
 	err = firewall_epoch_set(c->firewall, &c->epoch);
 	if (c->store)
 		core_store_about(c->store);

@@ -17,6 +17,7 @@
  * and go all the time it is walked so often. */
 #define CUT_BURST 4
 #define CUT_ALL_MS 300   /* after a start others come first */
+#define CUT_AGAIN_MS 300 /* when it could not be done */
 #define CUT_EVERY_MS 500 /* an end is seen within a second */
 #define CUT_SHARE 12 /* rests so many times as long as it took: a thirteenth of a CPU */
 /* What is in the way of a port that opened unasked can wait: others that want to open at that
@@ -89,15 +90,18 @@ static void cut_due(evutil_socket_t fd, short what, void *arg)
 	flows_sort(&c->flows);
 	/* Without all leases of those ports a flow that is allowed would be cut. */
 	n = c->err ? c->err : conntrack_cut(c->ct, &c->flows);
-	if (n < 0) {
-		errno = (int)-n;
-		log_warn("flows could not be cut: %m");
-	} else if (n) {
-		log_debug("%ld flows cut", n);
-	}
-	flows_reset(&c->flows);
 	pace_done(&c->pace, clock_ms(), pace_cpu_us() - began);
 	pace_done(&c->opened, clock_ms(), pace_cpu_us() - began);
+	if (n < 0) {
+		errno = (int)-n;
+		log_warn("flows could not be cut, it is tried again: %m");
+		c->flows.n_leases = 0;
+		arm(c, CUT_AGAIN_MS);
+		return;
+	}
+	if (n)
+		log_debug("%ld flows cut", n);
+	flows_reset(&c->flows);
 }
 
 static struct portset *contested_of(struct cut *c, uint8_t protocol)

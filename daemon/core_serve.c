@@ -11,6 +11,7 @@
 #include "daemon/lease_log.h"
 #include "daemon/listen.h"
 #include "firewall/flows.h"
+#include "firewall/offload.h"
 #include "lease/policy.h"
 
 #define STATE_DELAY_MS 50 /* changes of the listing reach the workers gathered */
@@ -367,6 +368,20 @@ uint32_t core_flows(void *arg, uint8_t protocol, uint16_t port,
 	return (uint32_t)((left_ms + 999) / 1000);
 }
 
+/* Has it no packets because they pass by our rules? */
+static bool core_passes_by(struct core *c, const struct lease *l)
+{
+	int err = offload_goes_on(c->firewall, c->conntrack, l,
+				  addr_to_v4(&c->topology.wan4));
+
+	if (err < 0 && err != -EOPNOTSUPP) {
+		errno = -err;
+		log_warn(
+			"whether a host still sends through a flowtable is not known: %m");
+	}
+	return err > 0;
+}
+
 uint64_t core_active(void *arg, const struct lease *l, bool *elsewhere)
 {
 	struct core *c = arg;
@@ -376,6 +391,10 @@ uint64_t core_active(void *arg, const struct lease *l, bool *elsewhere)
 	*elsewhere = !err && by_rules > left_ms;
 	if (*elsewhere)
 		return by_rules;
+	if (!err && !left_ms && lease_idles(l) && core_passes_by(c, l)) {
+		*elsewhere = true;
+		return l->idle_s * 1000ULL;
+	}
 
 	/* Without the table it has nothing to last in, and nobody to say so. */
 	return err && err != -ENOENT ? 1000 : left_ms;

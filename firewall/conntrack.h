@@ -44,6 +44,7 @@ struct conntrack_flow {
 	bool closing;     /* TCP, and one side has ended it */
 	bool assured;     /* more than a question and an answer */
 	bool established; /* TCP */
+	bool offloaded;   /* a flowtable passes its packets by the rules */
 	int64_t idle_s; /* since the last packet; -1: not known. Not by conntrack_lease(). */
 	uint32_t left_s;   /* so long it is kept if nothing more comes */
 	bool counted;      /* the kernel counts (nf_conntrack_acct) */

@@ -153,6 +153,8 @@ void conntrack_details(const struct nlmsghdr *nlh, struct conntrack_flow *f)
 	if (a[CTA_STATUS] && mnl_attr_get_payload_len(a[CTA_STATUS]) == 4) {
 		f->answered = ntohl(mnl_attr_get_u32(a[CTA_STATUS])) & IPS_SEEN_REPLY;
 		f->assured = ntohl(mnl_attr_get_u32(a[CTA_STATUS])) & IPS_ASSURED;
+		f->offloaded = ntohl(mnl_attr_get_u32(a[CTA_STATUS])) &
+			       (IPS_OFFLOAD | IPS_HW_OFFLOAD);
 	}
 	if (a[CTA_TIMEOUT] && mnl_attr_get_payload_len(a[CTA_TIMEOUT]) == 4)
 		f->left_s = ntohl(mnl_attr_get_u32(a[CTA_TIMEOUT]));

@@ -20,6 +20,7 @@ libfirewall_a_SOURCES = \
 	firewall/neighbours.c firewall/neighbours.h \
 	firewall/netlink.c firewall/netlink.h \
 	firewall/nflog.c firewall/nflog.h \
+	firewall/offload.c firewall/offload.h \
 	firewall/probe.c \
 	firewall/router.c \
 	firewall/rules.c firewall/rules.h \
@@ -61,6 +62,13 @@ tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
 tests_unit_test_watch_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_watch_LDADD = libfirewall_san.a libbase_san.a $(NFTNL_LIBS) $(MNL_LIBS) \
 	$(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_offload
+tests_unit_test_offload_SOURCES = tests/unit/test_offload.c
+tests_unit_test_offload_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_offload_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=nl_query -Wl,--wrap=conntrack_lease
+tests_unit_test_offload_LDADD = libfirewall_san.a liblease_san.a libbase_san.a $(NFTNL_LIBS) \
+	$(MNL_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_flows
 tests_unit_test_flows_SOURCES = tests/unit/test_flows.c

@@ -118,6 +118,11 @@ struct core {
 	struct control *control;
 	struct core_store *store;
 	struct core_missing missing;
+	/* What hosts gave up while the store had not said all yet. */
+#define CORE_GAVE_UP 64
+	struct lease_request gave_up[CORE_GAVE_UP];
+	size_t n_gave_up;
+	bool all_kept; /* it has */
 	struct core_upstream *upstream;
 	struct core_trigger *trigger;
 	struct conntrack *conntrack; /* whose flow it is that the trigger worker saw */
@@ -270,6 +275,8 @@ bool core_nat_type(void *arg, const struct in6_addr *host,
 const struct config *core_config(void *arg);
 /* The store; and if the kernel holds nothing, its leases first. -ENOMEM. */
 int core_keep(struct core *c);
+/* A host gives a lease up, which may be one that comes back later. */
+void core_gave_up(struct core *c, uint16_t lan, const struct lease_request *req);
 /* A step is settled: what ends is not missing. */
 void core_missing_step(struct core *c, const struct lease_change *step);
 /* Serves, from the first call on. */

@@ -17,6 +17,8 @@
 #include "base/log.h"
 #include "daemon/core_inside.h"
 #include "daemon/epoch.h"
+#include "lease/claims.h"
+#include "lease/policy.h"
 
 #define STORE_LATER_MS 300
 
@@ -132,14 +134,45 @@ static void missing_loaded(struct core *c, const struct store_loaded *loaded)
 
 /* ---- Leases that come back ---- */
 
-static void keep_kept(void *arg, const struct lease *l)
+void core_gave_up(struct core *c, uint16_t lan, const struct lease_request *req)
+{
+	bool gives = req->op == LEASE_OP_UNMAP || req->op == LEASE_OP_UNMAP_ALL ||
+		     req->op == LEASE_OP_UNMAP_PORT;
+
+	if (c->fresh && c->begun && !c->all_kept && gives &&
+	    c->n_gave_up < CORE_GAVE_UP && policy_host(&c->policy, lan, req) == LEASE_OK)
+		c->gave_up[c->n_gave_up++] = *req;
+}
+
+static bool gave_up(const struct lease_request *req, const struct lease *l)
+{
+	bool port = req->op == LEASE_OP_UNMAP_PORT;
+
+	if (req->protocol != l->protocol || !(l->claims >> req->by & 1) ||
+	    !addr_equal(port ? &req->client : &req->internal, &l->internal) ||
+	    (req->flags & LEASE_NONCE && l->has_nonce &&
+	     memcmp(req->nonce, l->nonce, sizeof(l->nonce)) != 0))
+		return false;
+	return port ? req->ext_port == l->ext_port
+		    : req->op == LEASE_OP_UNMAP_ALL || req->int_port == l->int_port;
+}
+
+/* What its host has given up since it is served, when nobody knew of the lease, is over. */
+static void keep_kept(void *arg, const struct lease *kept)
 {
 	struct core *c = arg;
+	struct lease l = *kept;
 
-	if (c->fresh)
-		ledger_bring_back(c->ledger, l);
-	else if (c->missing.looking)
-		missing_look(c, l);
+	if (!c->fresh) {
+		if (c->missing.looking)
+			missing_look(c, kept);
+		return;
+	}
+	for (size_t i = 0; i < c->n_gave_up; i++)
+		if (gave_up(&c->gave_up[i], &l))
+			claim_drop(&l, 1U << c->gave_up[i].by);
+	if (l.claims)
+		ledger_bring_back(c->ledger, &l);
 }
 
 /* The leases are back, so the epoch goes on, unless the external address is another one. */
@@ -176,6 +209,7 @@ static void keep_loaded(void *arg, const struct store_loaded *loaded)
 		core_begin(c);
 		return;
 	}
+	c->all_kept = loaded->state != STORE_AWAY;
 	while (ledger_waiting(c->ledger, waiting))
 		waiting++;
 	if (loaded->leases)

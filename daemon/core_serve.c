@@ -135,6 +135,7 @@ static void core_request(void *arg, worker_id from, uint16_t lan,
 {
 	struct core *c = arg;
 
+	core_gave_up(c, lan, req);
 	if (!core_hold(c, from, lan, req))
 		ledger_ask(c->ledger, from, lan, req);
 }

@@ -341,10 +341,11 @@ def test_a_full_disk_costs_persistence_only(router, console, port):
 
 
 def test_what_the_disk_gives_late_is_put_beside_what_there_is(router, console, port):
-    """The file is locked at the start: hosts are served at once, leases come when they can"""
-    a, b = port(), port()
-    console.get(pcp.UDP, a, lifetime=600)
-    console.get(pcp.UDP, b, lifetime=600)
+    """The file is locked at the start: hosts are served at once, leases come when they can, but
+    not one that its host has given up by then"""
+    a, b, ended = port(), port(), port()
+    for p in (a, b, ended):
+        console.get(pcp.UDP, p, lifetime=600)
     router.power_off()
     lock = sqlite3.connect(f"{router.state}/store.db", isolation_level=None)
     try:
@@ -356,10 +357,14 @@ def test_what_the_disk_gives_late_is_put_beside_what_there_is(router, console, p
         assert router.list() == []
         with natpmp.Client(router.net.console2) as other:  # takes what another one had
             assert other.map(natpmp.UDP, b, b, 600).external == b
+        with pcp.Client(router.net.console) as other:
+            other.delete(pcp.UDP, a, b"a stranger's")
+        assert console.delete(pcp.UDP, ended).result == pcp.SUCCESS
     finally:
         lock.close()
     net.wait_for(lambda: router.lease("udp", a), 20, "the lease that was kept", 0.1)
     assert router.lease("udp", b)["internal_address"] == net.CONSOLE2
+    assert router.lease("udp", ended) is None
     with router.net.console.udp(a) as s:
         assert net.arrives(router.net.inet, s, a)
 

@@ -14,7 +14,12 @@ libbase_a_SOURCES = \
 	base/wire.h
 
 check_LIBRARIES += libbase_san.a
+if SANITIZED
+libbase_san_a_SOURCES =
+libbase_san_a_LIBADD = $(libbase_a_OBJECTS)
+else
 libbase_san_a_SOURCES = $(libbase_a_SOURCES)
+endif
 libbase_san_a_CFLAGS = $(UNIT_CFLAGS)
 
 check_PROGRAMS += tests/unit/test_base

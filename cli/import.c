@@ -332,6 +332,6 @@ int import_convert(const char *name, const char *text, size_t len, FILE *out,
 	if (!i.failed)
 		return 0;
 	memcpy(wrong, err, sizeof(wrong));
-	snprintf(err, IMPORT_ERROR, "%.80s:%u: %.150s", name, i.line, wrong);
+	snprintf(err, IMPORT_ERROR, "%.*s:%u: %.150s", PATH_MAX, name, i.line, wrong);
 	return -EINVAL;
 }

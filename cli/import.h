@@ -5,11 +5,12 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
-#define IMPORT_ERROR 256
+#define IMPORT_ERROR (PATH_MAX + 256)
 #define IMPORT_FILE_MAX 1048576
 
 /* Reads the text and writes a portreeve.conf. `name` is that of the file, for what is said

@@ -32,7 +32,12 @@ portreeve_SOURCES = cli/main.c
 portreeve_LDADD = libcli.a libbase.a $(JANSSON_LIBS)
 
 check_LIBRARIES += libcli_san.a
+if SANITIZED
+libcli_san_a_SOURCES =
+libcli_san_a_LIBADD = $(libcli_a_OBJECTS)
+else
 libcli_san_a_SOURCES = $(libcli_a_SOURCES)
+endif
 libcli_san_a_CFLAGS = $(UNIT_CFLAGS)
 
 check_PROGRAMS += tests/unit/test_cli_table tests/unit/test_cli

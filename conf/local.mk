@@ -5,7 +5,12 @@ libconf_a_SOURCES = conf/blocks.c conf/config.c conf/config.h conf/read.c conf/r
 	conf/reserved.c conf/reserved.h conf/triggers.c
 
 check_LIBRARIES += libconf_san.a
+if SANITIZED
+libconf_san_a_SOURCES =
+libconf_san_a_LIBADD = $(libconf_a_OBJECTS)
+else
 libconf_san_a_SOURCES = $(libconf_a_SOURCES)
+endif
 libconf_san_a_CFLAGS = $(UNIT_CFLAGS)
 
 check_PROGRAMS += tests/unit/test_conf

@@ -70,7 +70,12 @@ portreeved_LDADD = libdaemon.a libpcp.a libtrigger.a libupstream.a libfirewall.a
 	$(NATPMP_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(SQLITE_LIBS)
 
 check_LIBRARIES += libdaemon_san.a
+if SANITIZED
+libdaemon_san_a_SOURCES =
+libdaemon_san_a_LIBADD = $(libdaemon_a_OBJECTS)
+else
 libdaemon_san_a_SOURCES = $(libdaemon_a_SOURCES)
+endif
 libdaemon_san_a_CFLAGS = $(UNIT_CFLAGS)
 
 # The interface as a C string, which GetInterfaceDescription answers with.

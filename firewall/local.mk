@@ -34,7 +34,12 @@ libfirewall_a_SOURCES = \
 	firewall/watched.c firewall/watch.c firewall/watch.h
 
 check_LIBRARIES += libfirewall_san.a
+if SANITIZED
+libfirewall_san_a_SOURCES =
+libfirewall_san_a_LIBADD = $(libfirewall_a_OBJECTS)
+else
 libfirewall_san_a_SOURCES = $(libfirewall_a_SOURCES)
+endif
 libfirewall_san_a_CFLAGS = $(UNIT_CFLAGS)
 
 check_PROGRAMS += tests/unit/test_element

@@ -23,7 +23,12 @@ libigd_a_SOURCES = \
 	igd/text.c igd/text.h
 
 check_LIBRARIES += libigd_san.a
+if SANITIZED
+libigd_san_a_SOURCES =
+libigd_san_a_LIBADD = $(libigd_a_OBJECTS)
+else
 libigd_san_a_SOURCES = $(libigd_a_SOURCES)
+endif
 libigd_san_a_CFLAGS = $(UNIT_CFLAGS)
 
 # Alone linked to libupnp and libxml2. It defines bind, select and others for libupnp, so

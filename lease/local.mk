@@ -31,7 +31,12 @@ liblease_a_SOURCES = \
 	lease/unmap.c
 
 check_LIBRARIES += liblease_san.a
+if SANITIZED
+liblease_san_a_SOURCES =
+liblease_san_a_LIBADD = $(liblease_a_OBJECTS)
+else
 liblease_san_a_SOURCES = $(liblease_a_SOURCES)
+endif
 liblease_san_a_CFLAGS = $(UNIT_CFLAGS)
 
 check_PROGRAMS += tests/unit/test_table

@@ -13,7 +13,12 @@ libpcp_a_SOURCES = \
 	pcp/worker.c pcp/worker.h
 
 check_LIBRARIES += libpcp_san.a
+if SANITIZED
+libpcp_san_a_SOURCES =
+libpcp_san_a_LIBADD = $(libpcp_a_OBJECTS)
+else
 libpcp_san_a_SOURCES = $(libpcp_a_SOURCES)
+endif
 libpcp_san_a_CFLAGS = $(UNIT_CFLAGS)
 
 check_PROGRAMS += tests/unit/test_natpmp tests/unit/test_pcp tests/unit/test_pcp_announce \

@@ -7,7 +7,12 @@ libtrigger_a_SOURCES = \
 	trigger/worker.c trigger/worker.h
 
 check_LIBRARIES += libtrigger_san.a
+if SANITIZED
+libtrigger_san_a_SOURCES =
+libtrigger_san_a_LIBADD = $(libtrigger_a_OBJECTS)
+else
 libtrigger_san_a_SOURCES = $(libtrigger_a_SOURCES)
+endif
 libtrigger_san_a_CFLAGS = $(UNIT_CFLAGS)
 
 check_PROGRAMS += tests/unit/test_trigger

@@ -191,7 +191,8 @@ def test_the_table_is_the_same_again(lab, gw, leases):
         return lab.gw.run("nft", "-s", "list", "table", *TABLE.split()).stdout
 
     def still(text):  # what packets leave behind
-        text = re.sub(r"(set (taken|mine|claimrate) {[^{}]*?)\t\telements = {[^}]*}\n", r"\1", text)
+        sets = "taken|mine|claimrate|(ssdp|syn)rate6?|hosts6?"
+        text = re.sub(rf"(set ({sets}) {{[^{{}}]*?)\t\telements = {{[^}}]*}}\n", r"\1", text)
         text = re.sub(r" (expires|timeout) [0-9dhms]+", "", text)
         return sorted(re.sub(r"elements = {|}|,$", "", l).strip(" \t,")
                       for l in text.splitlines())

@@ -7,9 +7,12 @@ libfirewall_a_SOURCES = \
 	firewall/conntrack_read.c \
 	firewall/contents.c \
 	firewall/element.c firewall/element.h \
-	firewall/expr.c firewall/expr.h \
+	firewall/expr.c firewall/expr.h firewall/expr_inside.h \
+	firewall/expr_do.c \
+	firewall/expr_match.c \
 	firewall/firewall.h \
 	firewall/foreign.c firewall/foreign.h \
+	firewall/form.c firewall/form.h \
 	firewall/forwards.c \
 	firewall/guard.c \
 	firewall/holders.c \
@@ -27,6 +30,7 @@ libfirewall_a_SOURCES = \
 	firewall/ruleset.c \
 	firewall/shadows.c firewall/shadows.h \
 	firewall/sockets.c firewall/sockets.h \
+	firewall/stage.c firewall/staged.h \
 	firewall/sweep.c firewall/sweep.h \
 	firewall/walk.c firewall/walk.h \
 	firewall/walk_eval.c firewall/walk_eval.h \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The table: its sets and chains, put there or brought to the present form.
+ * The table: its sets and chains (form.c), put there or brought to the present form.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -8,7 +8,6 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter_ipv4.h>
 #include <net/if.h>
 #include <stdio.h> /* libnftnl's headers want FILE */
 #include <stdlib.h>
@@ -20,343 +19,15 @@
 #include <libnftnl/udata.h>
 
 #include "base/log.h"
+#include "firewall/form.h"
 #include "firewall/kernel.h"
-
-#define TYPE_2(a, b) ((a) << 6 | (b))
-#define TYPE_3(a, b, c) ((a) << 12 | (b) << 6 | (c))
-#define PROTO_PORT TYPE_2(KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT)
-#define IP_PORT TYPE_2(KERNEL_TYPE_IP, KERNEL_TYPE_PORT)
-#define IP_PROTO_PORT TYPE_3(KERNEL_TYPE_IP, KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT)
-#define TYPE_4(a, b, c, d) (TYPE_3(a, b, c) << 6 | (d))
-#define IP_PORT_PROTO_PORT                                                               \
-	TYPE_4(KERNEL_TYPE_IP, KERNEL_TYPE_PORT, KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT)
-#define IP6_PROTO_PORT TYPE_3(KERNEL_TYPE_IP6, KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT)
-#define IP6_PORT_IP6_PROTO_PORT                                                          \
-	(TYPE_2(KERNEL_TYPE_IP6, KERNEL_TYPE_PORT) << 18 | IP6_PROTO_PORT)
-#define PROTO_PORT_IP TYPE_3(KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT, KERNEL_TYPE_IP)
-
-#define SET_SIZE (131072 + FIREWALL_SLACK)
-#define CLAIM_MS (2 * 60 * 1000)
-#define CLAIM_HOSTS 4096
-#define WATCHING_SIZE 16384 /* pairs of host and port */
-#define SEEN_SIZE 65536
-#define GUARD_MS (10 * 1000)
-#define GUARD_HOSTS 4096
-
-enum set_use {
-	SET_PLAIN,
-	SET_LEASES, /* is never deleted */
-	SET_TOLD,   /* holds what we have put there, until its time is over */
-};
-
-struct set_spec {
-	const char *name;
-	enum set_use use;
-	uint32_t flags;
-	uint32_t key_type;
-	uint32_t key_len;
-	uint32_t data_type;
-	uint32_t data_len;
-	uint64_t timeout_ms;
-	uint32_t size; /* 0: no limit, as an interval set that is full never empties */
-	uint8_t fields[5]; /* of an interval set with a concatenation */
-	uint8_t n_fields;
-	bool host_order; /* nft has to be told, or cannot print the elements */
-	bool counted; /* each element has a counter; nft reads them back only if told */
-};
-
-#define RANGES (NFT_SET_INTERVAL | NFT_SET_CONCAT)
-
-/* What one source has sent of late. */
-#define GUARD_RATE(set, type, len)                                                       \
-	{                                                                                \
-		.name = set, .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL, .key_type = type,  \
-		.key_len = len, .timeout_ms = GUARD_MS, .size = GUARD_HOSTS              \
-	}
-
-/* Who sends through which lease. */
-#define OWNERS(set)                                                                      \
-	{                                                                                \
-		.name = set, .flags = NFT_SET_TIMEOUT, .key_type = PROTO_PORT_IP,        \
-		.key_len = 12, .size = SET_SIZE                                          \
-	}
-
-static const struct set_spec sets[] = {
-	/* The size of `leases`, `disabled` and `pin6` is that of the configuration. */
-	{.name = "leases",
-	 .use = SET_LEASES,
-	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT,
-	 .key_type = PROTO_PORT,
-	 .key_len = 8,
-	 .data_type = IP_PORT,
-	 .data_len = 8,
-	 .size = SET_SIZE},
-	{.name = "leases_from",
-	 .use = SET_LEASES,
-	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT | RANGES,
-	 .key_type = IP_PORT_PROTO_PORT,
-	 .key_len = ELEMENT_FROM_KEY,
-	 .data_type = IP_PORT,
-	 .data_len = 8,
-	 .fields = {4, 2, 1, 2},
-	 .n_fields = 4},
-	{.name = "disabled",
-	 .use = SET_LEASES,
-	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT,
-	 .key_type = PROTO_PORT,
-	 .key_len = 8,
-	 .data_type = IP_PORT,
-	 .data_len = 8,
-	 .size = SET_SIZE},
-	{.name = "disabled_from",
-	 .use = SET_LEASES,
-	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT | RANGES,
-	 .key_type = IP_PORT_PROTO_PORT,
-	 .key_len = ELEMENT_FROM_KEY,
-	 .data_type = IP_PORT,
-	 .data_len = 8,
-	 .fields = {4, 2, 1, 2},
-	 .n_fields = 4},
-	{.name = "pin6",
-	 .use = SET_LEASES,
-	 .flags = NFT_SET_TIMEOUT,
-	 .key_type = IP6_PROTO_PORT,
-	 .key_len = ELEMENT_PIN6_KEY,
-	 .counted = true,
-	 .size = SET_SIZE},
-	{.name = "pin6_from",
-	 .use = SET_LEASES,
-	 .flags = NFT_SET_TIMEOUT | RANGES,
-	 .key_type = IP6_PORT_IP6_PROTO_PORT,
-	 .key_len = ELEMENT_PIN6_FROM_KEY,
-	 .counted = true,
-	 .fields = {16, 2, 16, 1, 2},
-	 .n_fields = 5},
-	{.name = "rev",
-	 .flags = NFT_SET_MAP | NFT_SET_TIMEOUT,
-	 .key_type = IP_PROTO_PORT,
-	 .key_len = 12,
-	 .data_type = KERNEL_TYPE_PORT,
-	 .data_len = 2,
-	 .size = SET_SIZE},
-	{.name = "held",
-	 .flags = NFT_SET_TIMEOUT,
-	 .key_type = PROTO_PORT,
-	 .key_len = 8,
-	 .size = SET_SIZE},
-	OWNERS("owner"),
-	{.name = "taken",
-	 .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
-	 .key_type = PROTO_PORT,
-	 .key_len = 8,
-	 .timeout_ms = CLAIM_MS,
-	 .size = SET_SIZE},
-	{.name = "mine",
-	 .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
-	 .key_type = PROTO_PORT_IP,
-	 .key_len = 12,
-	 .timeout_ms = CLAIM_MS,
-	 .size = SET_SIZE},
-	{.name = "claimrate",
-	 .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
-	 .key_type = KERNEL_TYPE_IP,
-	 .key_len = 4,
-	 .timeout_ms = CLAIM_MS,
-	 .size = CLAIM_HOSTS},
-	OWNERS("owner1"),
-	OWNERS("owner2"),
-	OWNERS("owner3"),
-	OWNERS("owner4"),
-	OWNERS("owner5"),
-	OWNERS("owner6"),
-	OWNERS("owner7"),
-	OWNERS("active"),
-	{.name = "seen",
-	 .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
-	 .key_type = TYPE_4(KERNEL_TYPE_IP, KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT,
-			    KERNEL_TYPE_IP),
-	 .key_len = 16,
-	 .size = SEEN_SIZE},
-	{.name = "lograte",
-	 .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
-	 .key_type = KERNEL_TYPE_IP,
-	 .key_len = 4,
-	 .timeout_ms = GUARD_MS,
-	 .size = CLAIM_HOSTS},
-	GUARD_RATE("passrate", KERNEL_TYPE_IP, 4),
-	{.name = "quiet", .key_type = PROTO_PORT, .key_len = 8},
-	{.name = "own", .key_type = PROTO_PORT, .key_len = 8},
-	{.name = "watch", .key_type = PROTO_PORT, .key_len = 8},
-	{.name = "watching",
-	 .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
-	 .key_type = IP_PROTO_PORT,
-	 .key_len = 12,
-	 .size = WATCHING_SIZE},
-	{.name = "learn4",
-	 .flags = NFT_SET_INTERVAL,
-	 .key_type = KERNEL_TYPE_IP,
-	 .key_len = 4},
-	{.name = "reserved", .key_type = PROTO_PORT, .key_len = 8},
-	{.name = "wan",
-	 .key_type = KERNEL_TYPE_IFNAME,
-	 .key_len = IFNAMSIZ,
-	 .host_order = true},
-	{.name = "lan",
-	 .key_type = KERNEL_TYPE_IFNAME,
-	 .key_len = IFNAMSIZ,
-	 .host_order = true},
-	{.name = "wan4", .key_type = KERNEL_TYPE_IP, .key_len = 4},
-	{.name = "lan4",
-	 .flags = NFT_SET_INTERVAL,
-	 .key_type = KERNEL_TYPE_IP,
-	 .key_len = 4},
-	{.name = "http", .key_type = KERNEL_TYPE_PORT, .key_len = 2},
-	{.name = "reach4",
-	 .flags = NFT_SET_INTERVAL,
-	 .key_type = KERNEL_TYPE_IP,
-	 .key_len = 4},
-	{.name = "reach6",
-	 .flags = NFT_SET_INTERVAL,
-	 .key_type = KERNEL_TYPE_IP6,
-	 .key_len = 16},
-	GUARD_RATE("ssdprate", KERNEL_TYPE_IP, 4),
-	GUARD_RATE("ssdprate6", KERNEL_TYPE_IP6, 16),
-	GUARD_RATE("synrate", KERNEL_TYPE_IP, 4),
-	GUARD_RATE("synrate6", KERNEL_TYPE_IP6, 16),
-	/* Static forwards. */
-	{.name = "forwards",
-	 .flags = NFT_SET_MAP | RANGES,
-	 .key_type = IP_PROTO_PORT,
-	 .key_len = 12,
-	 .data_type = IP_PORT,
-	 .data_len = 8,
-	 .fields = {4, 1, 2},
-	 .n_fields = 3},
-	{.name = "forward_ranges",
-	 .flags = NFT_SET_MAP | RANGES,
-	 .key_type = IP_PROTO_PORT,
-	 .key_len = 12,
-	 .data_type = KERNEL_TYPE_IP,
-	 .data_len = 4,
-	 .fields = {4, 1, 2},
-	 .n_fields = 3},
-	{.name = "forward_held",
-	 .flags = RANGES,
-	 .key_type = PROTO_PORT,
-	 .key_len = 8,
-	 .fields = {1, 2},
-	 .n_fields = 2},
-	{.name = "forward_own",
-	 .flags = RANGES,
-	 .key_type = IP_PROTO_PORT,
-	 .key_len = 12,
-	 .fields = {4, 1, 2},
-	 .n_fields = 3},
-	{.name = "forward_rev",
-	 .flags = NFT_SET_MAP,
-	 .key_type = IP_PROTO_PORT,
-	 .key_len = 12,
-	 .data_type = KERNEL_TYPE_PORT,
-	 .data_len = 2},
-	{.name = "forward_via",
-	 .flags = RANGES,
-	 .key_type = IP_PROTO_PORT,
-	 .key_len = 12,
-	 .fields = {4, 1, 2},
-	 .n_fields = 3},
-	/* Router mode. */
-	{.name = "wan_allow",
-	 .flags = RANGES,
-	 .key_type = PROTO_PORT,
-	 .key_len = 8,
-	 .fields = {1, 2},
-	 .n_fields = 2},
-	{.name = "lan_trusted",
-	 .key_type = KERNEL_TYPE_IFNAME,
-	 .key_len = IFNAMSIZ,
-	 .host_order = true},
-	{.name = "lan_guest",
-	 .key_type = KERNEL_TYPE_IFNAME,
-	 .key_len = IFNAMSIZ,
-	 .host_order = true},
-	{.name = "lan_services",
-	 .key_type = TYPE_3(KERNEL_TYPE_IFNAME, KERNEL_TYPE_PROTO, KERNEL_TYPE_PORT),
-	 .key_len = IFNAMSIZ + 8},
-	{.name = "lan_within",
-	 .key_type = TYPE_2(KERNEL_TYPE_IFNAME, KERNEL_TYPE_IFNAME),
-	 .key_len = 2 * IFNAMSIZ},
-	/* For rules of the admin. */
-	{.name = "hosts",
-	 .use = SET_TOLD,
-	 .flags = NFT_SET_TIMEOUT,
-	 .key_type = KERNEL_TYPE_IP,
-	 .key_len = 4,
-	 .size = 2 * FIREWALL_HOSTS_MAX},
-	{.name = "hosts6",
-	 .use = SET_TOLD,
-	 .flags = NFT_SET_TIMEOUT,
-	 .key_type = KERNEL_TYPE_IP6,
-	 .key_len = 16,
-	 .size = 2 * FIREWALL_HOSTS_MAX},
-	{.name = "about", .key_type = KERNEL_TYPE_MARK, .key_len = 4, .host_order = true},
-};
-#define N_SETS (sizeof(sets) / sizeof(sets[0]))
-
-struct chain_spec {
-	const char *name;
-	const char *type; /* NULL: no base chain */
-	uint32_t hook;
-	int32_t priority;
-	enum chain_use use;
-	uint32_t policy;
-	bool adapts; /* its rules are those of rules_adapt() */
-};
-
-static const struct chain_spec chains[] = {
-	{"arrive", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, true},
-	{"hairpin", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
-	{"outsrc", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
-	{"moved", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
-	{"lost", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
-	{"touch", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
-	{"rules", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
-	{"leased", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
-	{"out", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
-	{"pass", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
-	{"worker", NULL, 0, 0, CHAIN_ALWAYS, NF_ACCEPT, false},
-	{"pre", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST + 5, CHAIN_ALWAYS,
-	 NF_ACCEPT, true},
-	{"self", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST + 5, CHAIN_ALWAYS, NF_ACCEPT,
-	 true},
-	{"src", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 5, CHAIN_ALWAYS,
-	 NF_ACCEPT, true},
-	{"learn", "filter", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC + 10, CHAIN_ALWAYS,
-	 NF_ACCEPT, true},
-	{"forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER - 5, CHAIN_PINHOLES,
-	 NF_ACCEPT, true},
-	{"guard", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER - 10, CHAIN_ALWAYS,
-	 NF_ACCEPT, false},
-	{"outguard", "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER - 10, CHAIN_ALWAYS,
-	 NF_ACCEPT, false},
-	{"refuse", NULL, 0, 0, CHAIN_REFUSE, NF_ACCEPT, false},
-	{"antispoof", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW, CHAIN_ANTISPOOF,
-	 NF_ACCEPT, false},
-	{"mss", "filter", NF_INET_FORWARD, NF_IP_PRI_MANGLE, CHAIN_MSS, NF_ACCEPT, false},
-	{"router_in", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER, CHAIN_FILTER, NF_DROP,
-	 false},
-	{"router_fwd", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER, CHAIN_FILTER, NF_DROP,
-	 false},
-	{"router_nat", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC, CHAIN_NAT,
-	 NF_ACCEPT, false},
-};
-#define N_CHAINS (sizeof(chains) / sizeof(chains[0]))
 
 bool ruleset_is_constant(const char *set)
 {
-	for (size_t i = 0; i < N_SETS; i++)
-		if (!strcmp(sets[i].name, set))
-			return sets[i].use == SET_TOLD ||
-			       !(sets[i].flags & NFT_SET_TIMEOUT);
+	for (size_t i = 0; i < form_sets; i++)
+		if (!strcmp(form_set[i].name, set))
+			return form_set[i].use == SET_TOLD ||
+			       !(form_set[i].flags & NFT_SET_TIMEOUT);
 	return false;
 }
 
@@ -372,8 +43,8 @@ enum found { FOUND_NOTHING, FOUND_SAME, FOUND_OTHER };
 
 struct inventory {
 	const char *table;
-	enum found set[N_SETS];
-	enum found chain[N_CHAINS];
+	enum found set[FORM_SETS_MAX];
+	enum found chain[FORM_CHAINS_MAX];
 	size_t n_rules; /* in our chains */
 };
 
@@ -402,9 +73,10 @@ static int note_set(void *arg, const struct nlmsghdr *nlh)
 	}
 	table = nftnl_set_get_str(s, NFTNL_SET_TABLE);
 	name = nftnl_set_get_str(s, NFTNL_SET_NAME);
-	for (size_t i = 0; table && name && i < N_SETS; i++)
-		if (!strcmp(table, inv->table) && !strcmp(name, sets[i].name))
-			inv->set[i] = same_set(&sets[i], s) ? FOUND_SAME : FOUND_OTHER;
+	for (size_t i = 0; table && name && i < form_sets; i++)
+		if (!strcmp(table, inv->table) && !strcmp(name, form_set[i].name))
+			inv->set[i] = same_set(&form_set[i], s) ? FOUND_SAME
+								: FOUND_OTHER;
 	nftnl_set_free(s);
 	return 0;
 }
@@ -435,10 +107,10 @@ static int note_chain(void *arg, const struct nlmsghdr *nlh)
 	}
 	table = nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE);
 	name = nftnl_chain_get_str(c, NFTNL_CHAIN_NAME);
-	for (size_t i = 0; table && name && i < N_CHAINS; i++)
-		if (!strcmp(table, inv->table) && !strcmp(name, chains[i].name))
-			inv->chain[i] = same_chain(&chains[i], c) ? FOUND_SAME
-								  : FOUND_OTHER;
+	for (size_t i = 0; table && name && i < form_chains; i++)
+		if (!strcmp(table, inv->table) && !strcmp(name, form_chain[i].name))
+			inv->chain[i] = same_chain(&form_chain[i], c) ? FOUND_SAME
+								      : FOUND_OTHER;
 	nftnl_chain_free(c);
 	return 0;
 }
@@ -460,9 +132,9 @@ static int note_rule(void *arg, const struct nlmsghdr *nlh)
 		names[i] = mnl_attr_get_str(attr);
 		attr = mnl_attr_next(attr);
 	}
-	for (size_t i = 0; i < N_CHAINS; i++)
+	for (size_t i = 0; i < form_chains; i++)
 		inv->n_rules += !strcmp(names[0], inv->table) &&
-				!strcmp(names[1], chains[i].name);
+				!strcmp(names[1], form_chain[i].name);
 	return 0;
 }
 
@@ -597,27 +269,27 @@ static bool is_empty(struct firewall *fw, const char *set)
 /* Out of the way goes what cannot be changed where it stands. */
 static int clear(struct firewall *fw, const struct inventory *inv, bool keep)
 {
-	for (size_t i = 0; keep && i < N_SETS; i++)
-		if (inv->set[i] == FOUND_OTHER && sets[i].use == SET_LEASES &&
-		    !is_empty(fw, sets[i].name)) {
+	for (size_t i = 0; keep && i < form_sets; i++)
+		if (inv->set[i] == FOUND_OTHER && form_set[i].use == SET_LEASES &&
+		    !is_empty(fw, form_set[i].name)) {
 			log_error("firewall: map %s of table inet %s has another form; "
 				  "remove the table with portreeved --remove",
-				  sets[i].name, fw->table);
+				  form_set[i].name, fw->table);
 			return -EEXIST;
 		}
-	for (size_t i = 0; i < N_CHAINS; i++)
+	for (size_t i = 0; i < form_chains; i++)
 		if (inv->chain[i] != FOUND_NOTHING)
 			put_named(fw, NFT_MSG_DELRULE, NFTA_RULE_TABLE, NFTA_RULE_CHAIN,
-				  chains[i].name);
-	for (size_t i = 0; i < N_CHAINS; i++)
+				  form_chain[i].name);
+	for (size_t i = 0; i < form_chains; i++)
 		if (inv->chain[i] == FOUND_OTHER ||
-		    (inv->chain[i] == FOUND_SAME && !has_chain(fw, &chains[i])))
+		    (inv->chain[i] == FOUND_SAME && !has_chain(fw, &form_chain[i])))
 			put_named(fw, NFT_MSG_DELCHAIN, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME,
-				  chains[i].name);
-	for (size_t i = 0; i < N_SETS; i++)
+				  form_chain[i].name);
+	for (size_t i = 0; i < form_sets; i++)
 		if (inv->set[i] == FOUND_OTHER)
 			put_named(fw, NFT_MSG_DELSET, NFTA_SET_TABLE, NFTA_SET_NAME,
-				  sets[i].name);
+				  form_set[i].name);
 	return 0;
 }
 
@@ -648,12 +320,12 @@ static int install(struct firewall *fw, const struct inventory *inv, bool keep)
 	err = clear(fw, inv, keep);
 	if (err)
 		return err;
-	for (size_t i = 0; i < N_SETS && !err; i++) {
-		bool limited = sets[i].use == SET_LEASES && sets[i].size;
+	for (size_t i = 0; i < form_sets && !err; i++) {
+		bool limited = form_set[i].use == SET_LEASES && form_set[i].size;
 
-		err = put_set(fw, &sets[i], (uint32_t)i + 1,
+		err = put_set(fw, &form_set[i], (uint32_t)i + 1,
 			      limited ? config->max_leases + FIREWALL_SLACK
-				      : sets[i].size);
+				      : form_set[i].size);
 	}
 	put_epoch(fw);
 	reserved_put(fw, config);
@@ -664,11 +336,11 @@ static int install(struct firewall *fw, const struct inventory *inv, bool keep)
 	forwards_put(fw, config);
 	if (!err)
 		err = router_put(fw);
-	for (size_t i = 0; i < N_CHAINS; i++)
-		if (has_chain(fw, &chains[i]))
-			put_chain(fw, &chains[i]);
+	for (size_t i = 0; i < form_chains; i++)
+		if (has_chain(fw, &form_chain[i]))
+			put_chain(fw, &form_chain[i]);
 	if (!err)
-		err = rules_put(fw, N_SETS + 1);
+		err = rules_put(fw, (uint32_t)form_sets + 1);
 	if (!err)
 		err = guard_put(fw, config);
 	if (err)
@@ -678,14 +350,14 @@ static int install(struct firewall *fw, const struct inventory *inv, bool keep)
 
 int ruleset_adapt_put(struct firewall *fw)
 {
-	for (size_t i = 0; i < N_CHAINS; i++) {
-		if (!chains[i].adapts || !has_chain(fw, &chains[i]))
+	for (size_t i = 0; i < form_chains; i++) {
+		if (!form_chain[i].adapts || !has_chain(fw, &form_chain[i]))
 			continue;
-		put_chain(fw, &chains[i]);
+		put_chain(fw, &form_chain[i]);
 		put_named(fw, NFT_MSG_DELRULE, NFTA_RULE_TABLE, NFTA_RULE_CHAIN,
-			  chains[i].name);
+			  form_chain[i].name);
 	}
-	return rules_adapt(fw, N_SETS + 1);
+	return rules_adapt(fw, (uint32_t)form_sets + 1);
 }
 
 int ruleset_adapt(struct firewall *fw, bool filters, bool pinholes)
@@ -766,13 +438,14 @@ int firewall_mend(struct firewall *fw, struct firewall_mended *mended)
 	}
 	if (err)
 		return err;
-	for (size_t i = 0; i < N_SETS; i++) {
+	for (size_t i = 0; i < form_sets; i++) {
 		mended->sets += inv.set[i] != FOUND_SAME;
-		mended->leases = mended->leases ||
-				 (sets[i].use == SET_LEASES && inv.set[i] != FOUND_SAME);
+		mended->leases = mended->leases || (form_set[i].use == SET_LEASES &&
+						    inv.set[i] != FOUND_SAME);
 	}
-	for (size_t i = 0; i < N_CHAINS; i++)
-		mended->chains += inv.chain[i] != FOUND_SAME && has_chain(fw, &chains[i]);
+	for (size_t i = 0; i < form_chains; i++)
+		mended->chains += inv.chain[i] != FOUND_SAME &&
+				  has_chain(fw, &form_chain[i]);
 	mended->rules = fw->n_rules > inv.n_rules ? fw->n_rules - inv.n_rules : 0;
 	return install(fw, &inv, false);
 }

@@ -79,6 +79,8 @@ int64_t traffic_idle(const struct check_settings *s, const struct conntrack_flow
 		     : f->established ? s->tcp_established_s
 				      : -1;
 
+	if (f->offloaded) /* it has a time of the flowtable's */
+		return -1;
 	return whole >= (long)f->left_s ? whole - (long)f->left_s : -1;
 }
 

@@ -46,8 +46,9 @@ struct conntrack_flow {
 	bool established; /* TCP */
 	bool offloaded;   /* a flowtable passes its packets by the rules */
 	int64_t idle_s; /* since the last packet; -1: not known. Not by conntrack_lease(). */
-	uint32_t left_s;   /* so long it is kept if nothing more comes */
-	bool counted;      /* the kernel counts (nf_conntrack_acct) */
+	uint32_t left_s; /* so long it is kept if nothing more comes */
+	/* The kernel counts (nf_conntrack_acct), and not only what no flowtable passes. */
+	bool counted;
 	uint64_t packets;  /* both ways */
 	uint64_t in_bytes; /* towards the inside host */
 	uint64_t out_bytes;

@@ -160,6 +160,7 @@ void conntrack_details(const struct nlmsghdr *nlh, struct conntrack_flow *f)
 		f->left_s = ntohl(mnl_attr_get_u32(a[CTA_TIMEOUT]));
 	f->counted = read_count(a[CTA_COUNTERS_ORIG], &f->packets, &original) &&
 		     read_count(a[CTA_COUNTERS_REPLY], &f->packets, &reply);
+	f->counted = f->counted && !f->offloaded;
 	f->in_bytes = f->inbound ? original : reply;
 	f->out_bytes = f->inbound ? reply : original;
 	state = read_state(a[CTA_PROTOINFO]);

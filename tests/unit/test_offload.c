@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <endian.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_conntrack_common.h>
@@ -145,8 +146,19 @@ static void the_kernel_says_which_flows_these_are(void **state)
 
 		mnl_nlmsg_put_extra_header(nlh, sizeof(struct nfgenmsg));
 		mnl_attr_put_u32(nlh, CTA_STATUS, htonl(told[i].status));
+		for (uint16_t way = CTA_COUNTERS_ORIG; way <= CTA_COUNTERS_REPLY; way++) {
+			struct nlattr *nest = mnl_attr_nest_start(nlh, way);
+
+			mnl_attr_put_u64(nlh, CTA_COUNTERS_PACKETS, htobe64(2));
+			mnl_attr_put_u64(nlh, CTA_COUNTERS_BYTES, htobe64(50 + way));
+			mnl_attr_nest_end(nlh, nest);
+		}
 		conntrack_details(nlh, &f);
 		assert_int_equal(f.offloaded, told[i].offloaded);
+		assert_int_equal(f.counted, !told[i].offloaded); /* not all is */
+		assert_int_equal(f.packets, 4);
+		assert_int_equal(f.out_bytes, 50 + CTA_COUNTERS_ORIG);
+		assert_int_equal(f.in_bytes, 50 + CTA_COUNTERS_REPLY);
 	}
 }
 

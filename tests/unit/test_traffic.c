@@ -321,6 +321,9 @@ static void the_last_use_is_told_where_the_timeouts_tell_it(void **state)
 	assert_int_equal(traffic_idle(&s, &f), -1);
 	f.established = true;
 	assert_int_equal(traffic_idle(&s, &f), 7440 - 121);
+	f.offloaded = true;
+	assert_int_equal(traffic_idle(&s, &f), -1);
+	f.offloaded = false;
 	for (int64_t idle = -1; idle < 30; idle += 10) {
 		f.idle_s = idle < 0 ? -1 : 40 - idle;
 		traffic_add(&sum, &f);

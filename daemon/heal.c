@@ -147,7 +147,10 @@ static void mend_ready(evutil_socket_t fd, short what, void *arg)
 	pace_done(&h->pace, clock_ms(), took);
 	if (err) {
 		errno = -err;
-		log_warn("our table could not be restored, it is tried again: %m");
+		if (!h->fighting) /* then it was said why */
+			log_warn(
+				"our table could not be restored, it is tried again: %m");
+		say_fight(h);
 		arm(h->mend, HEAL_AGAIN_MS + pace_wait(&h->pace, clock_ms()));
 		return;
 	}

@@ -310,7 +310,8 @@ def test_no_fight_with_a_program_that_deletes_for_ever(lab, gw, leases):
     log = gw.log()[mark:]
     assert share < 0.25, f"{share:.0%} of a CPU"
     assert log.count("again and again") == 1
-    assert 4 <= log.count("changed our table inet portreeve; restored") <= 30
+    # Some of ours fail, as one of theirs comes in between.
+    assert 4 <= sum(log.count(word) for word in ("; restored in", "could not be restored")) <= 30
     gw.log_mark = len(gw.log())
 
 

@@ -91,7 +91,8 @@ void expr_map_update(struct expr *e, const char *map, unsigned int at,
 void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
 		    uint32_t burst);
 /* Puts the key into the set; the rule goes on only if it was put there so before, by another
- * packet, and ends for the first. Of several processors at once one is the first. */
+ * packet, and ends for the first. Of several processors at once one is the first. One that
+ * is kept for a week counts as new once. */
 void expr_put_before(struct expr *e, const char *set, unsigned int at);
 /* delete @set { key } */
 void expr_set_drop(struct expr *e, const char *set, unsigned int at);

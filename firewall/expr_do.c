@@ -11,7 +11,7 @@
 #include <linux/netfilter/nf_tables.h>
 
 #define TCP_OPTION_MSS 2
-#define DAY_S (24 * 60 * 60)
+#define WEEK_S (7 * 24 * 60 * 60) /* the longest unit that nft knows */
 
 static struct nftnl_expr *dynset(struct expr *e, uint32_t op, const char *set,
 				 unsigned int at)
@@ -75,7 +75,7 @@ void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t r
 
 void expr_put_before(struct expr *e, const char *set, unsigned int at)
 {
-	over_rate(e, set, at, 1, DAY_S, 1);
+	over_rate(e, set, at, 1, WEEK_S, 1);
 }
 
 void expr_set_drop(struct expr *e, const char *set, unsigned int at)

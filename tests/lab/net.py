@@ -130,6 +130,12 @@ def _setns(fd):
         raise OSError(ctypes.get_errno(), "setns")
 
 
+def without_traces(text):
+    """What nft lists, without what packets and leases leave in sets, some of it a little later."""
+    sets = "taken|mine|claimrate|(ssdp|syn)rate6?|hosts6?"
+    return re.sub(rf"(set ({sets}) {{[^{{}}]*?)\t\telements = {{[^}}]*}}\n", r"\1", text)
+
+
 def processes_in(ns):
     """The ids of all processes in that namespace, ours excepted."""
     done = subprocess.run(["ip", "netns", "pids", ns], capture_output=True, text=True)
@@ -283,10 +289,9 @@ class Host:
         sh(self.argv("nft", "-f", "-"), text)
 
     def ruleset(self):
-        """The kernel's tables without counters and times, to be compared; and without who has a
-        lease, which is told a little later."""
+        """The kernel's tables without counters, times and traces, to be compared."""
         text = sh(self.argv("nft", "-s", "list", "ruleset"))
-        text = re.sub(r"(set hosts6? {[^{}]*?)\t\telements = {[^}]*}\n", r"\1", text)
+        text = without_traces(text)
         return re.sub(r" (expires|timeout) [0-9dhms]+", "", text)
 
     # Sockets

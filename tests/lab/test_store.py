@@ -74,7 +74,7 @@ class Router(gateway.Gateway):
         finally:
             shutil.rmtree(copy)
 
-    def wait_kept(self, n, timeout=6):
+    def wait_kept(self, n, timeout=net.PATIENCE):
         net.wait_for(lambda: self.kept() == n, timeout, f"{n} leases in the store", 0.1)
 
 
@@ -156,13 +156,13 @@ def test_the_kernel_wins_over_the_store(router, console, port):
     a, b = port(), port()
     console.get(pcp.UDP, a, lifetime=600)
     console.get(pcp.UDP, b, lifetime=600)
-    router.wait_kept(2, 5)
+    router.wait_kept(2)
     gateway.kill(router.process_id("store"), signal.SIGSTOP)
     console.delete(pcp.UDP, a)
     router.kill()
     router.start()
     assert [l["external_port"] for l in router.list()] == [b]
-    router.wait_kept(1, 5)
+    router.wait_kept(1)
 
 
 def epoch_of(host):
@@ -219,7 +219,7 @@ def test_a_killed_store_is_back_and_has_all(router, console, port):
         console.get(pcp.UDP, p, lifetime=600)
         net.wait_for(lambda: any(x["pid"] != old for x in router.processes("store")),
                      what="another store", pause=0.05)
-    router.wait_kept(3, 6)
+    router.wait_kept(3)
     router.reboot(orderly=False)
     assert sorted(l["external_port"] for l in router.list()) == sorted([a, b, c])
 
@@ -271,22 +271,25 @@ def test_an_fsync_of_five_seconds(router, console, port):
 
 def test_a_store_that_stands_still_holds_nobody_up(router, console, port):
     """As by an fsync that takes seconds: answers come as before, and nothing is lost"""
+    first, then = ([port() for _ in range(5)] for _ in range(2))
+
+    def slowest(ports):
+        """How long all but two of 200 took at most."""
+        took = []
+        for n in range(200):
+            began = time.monotonic()
+            assert console.map(pcp.UDP, ports[n % 5], ports[n % 5], 600).result == pcp.SUCCESS
+            took.append(time.monotonic() - began)
+        return statistics.quantiles(took, n=100)[98]
+    before = slowest(first)
     gateway.kill(router.process_id("store"), signal.SIGSTOP)
-    took, ports = [], []
-    for _ in range(200):
-        p = port() if len(ports) < 5 else ports[len(took) % 5]
-        began = time.monotonic()
-        assert console.map(pcp.UDP, p, p, 600).result == pcp.SUCCESS
-        took.append(time.monotonic() - began)
-        if p not in ports:
-            ports.append(p)
+    assert slowest(then) < before + 0.1
     time.sleep(3)
-    console.delete(pcp.UDP, ports[0])
-    assert statistics.quantiles(took, n=100)[98] < 0.1
+    console.delete(pcp.UDP, then[0])
     gateway.kill(router.process_id("store"), signal.SIGCONT)
-    router.wait_kept(4, 6)
+    router.wait_kept(9)
     router.reboot(orderly=False)
-    assert sorted(l["external_port"] for l in router.list()) == sorted(ports[1:])
+    assert sorted(l["external_port"] for l in router.list()) == sorted(first + then[1:])
 
 
 @pytest.mark.parametrize("damage", ["garbage", "short", "schema"])
@@ -323,7 +326,7 @@ def test_a_full_disk_costs_persistence_only(router, console, port):
     try:
         router.start()
         console.get(pcp.UDP, a, lifetime=600)
-        router.wait_kept(1, 5)
+        router.wait_kept(1)
         with open(f"{router.state}/filler", "wb", buffering=0) as f, \
                 contextlib.suppress(OSError):
             while True:

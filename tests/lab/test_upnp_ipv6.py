@@ -314,8 +314,8 @@ def test_packets_are_counted_and_numbers_survive(kernel, port):
             assert fc.packets(filtered) >= 1
             worker = gw.process_id("igd", "br-lan")
             gateway.kill(worker)
-            net.wait_for(lambda: gw.processes("igd", "br-lan") and
-                         gw.process_id("igd", "br-lan") != worker, what="another worker")
+            net.wait_for(lambda: [x for x in gw.processes("igd", "br-lan") if x["pid"] != worker],
+                         what="another worker")
 
             def again():
                 try:

@@ -60,8 +60,11 @@ def test_who_does_not_read_holds_nobody(lab, gw, port, lines):
     others = [watch(gw, "--json", stdout=subprocess.PIPE) for _ in range(7)]
     try:
         gw.list()
+        assert gw.cli("add", f"udp/{port()}", net.PC, "--for", "60s").returncode == 0
         for o in others:
+            o.stdout.readline()  # it watches
             o.send_signal(signal.SIGSTOP)
+        gw.clear()
         ninth = gw.cli("watch", "--json")
         assert ninth.returncode == 70 and "too many watch" in ninth.stderr
         with pcp.Client(lab.console) as console:

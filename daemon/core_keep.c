@@ -57,6 +57,26 @@ static void keep_about(void *arg, struct store_about *about)
 				      .wan4 = c->epoch.wan4};
 }
 
+static void keep_epoch_set(struct core *c)
+{
+	int err = firewall_epoch_set(c->firewall, &c->epoch);
+
+	if (err && err != -ENOENT) {
+		errno = -err;
+		log_error("the epoch could not be kept: %m");
+	}
+}
+
+/* Has the store been told of each lease that has ended? While it has not, nobody can say later
+ * whether one is missing. */
+static void keep_set_kept(struct core *c, bool kept)
+{
+	if (c->epoch.kept == kept)
+		return;
+	c->epoch.kept = kept;
+	keep_epoch_set(c);
+}
+
 /* ---- Leases that are missing ---- */
 
 #define MISSING_LEAST_MS 2000 /* what ends that soon has perhaps ended by itself */
@@ -65,7 +85,11 @@ void core_missing_step(struct core *c, const struct lease_change *step)
 {
 	struct core_missing *m = &c->missing;
 
-	if (!m->looking || step->has)
+	if (step->has)
+		return;
+	if (c->store && !core_store_loaded(c->store))
+		keep_set_kept(c, false);
+	if (!m->looking)
 		return;
 	if (m->n_ended == CORE_ENDED)
 		m->looking = false; /* too much happens: nobody can tell any more */
@@ -111,7 +135,6 @@ static void missing_look(struct core *c, const struct lease *kept)
 static void missing_loaded(struct core *c, const struct store_loaded *loaded)
 {
 	struct core_missing *m = &c->missing;
-	int err;
 
 	if (!loaded || loaded->state == STORE_AWAY)
 		return; /* it may come later */
@@ -121,11 +144,7 @@ static void missing_loaded(struct core *c, const struct store_loaded *loaded)
 			"up: a new epoch tells the hosts to ask again",
 			m->lost);
 		c->epoch.since_ms = clock_ms();
-		err = firewall_epoch_set(c->firewall, &c->epoch);
-		if (err && err != -ENOENT) {
-			errno = -err;
-			log_error("the epoch could not be kept: %m");
-		}
+		keep_epoch_set(c);
 		core_store_about(c->store);
 		core_changed(c);
 	}
@@ -179,16 +198,11 @@ static void keep_kept(void *arg, const struct lease *kept)
 static void keep_epoch(struct core *c, const struct store_about *about)
 {
 	struct firewall_epoch e = {.since_ms = about->epoch_ms, .wan4 = about->wan4};
-	int err;
 
 	if (epoch_follow(&e, &c->topology.wan4, clock_ms()))
 		cut_former(c->cut, &about->wan4);
 	c->epoch = e;
-	err = firewall_epoch_set(c->firewall, &e);
-	if (err) {
-		errno = -err;
-		log_error("the epoch could not be kept: %m");
-	}
+	keep_epoch_set(c);
 	core_changed(c);
 }
 
@@ -257,9 +271,14 @@ static void keep_want(void *arg, bool end)
 		keep_ask_parent(end);
 }
 
-static const struct core_store_ops keep_ops = {keep_find,  keep_each, keep_waiting,
-					       keep_about, keep_kept, keep_loaded,
-					       keep_want};
+static void keep_synced(void *arg)
+{
+	keep_set_kept(arg, true);
+}
+
+static const struct core_store_ops keep_ops = {keep_find,  keep_each,  keep_waiting,
+					       keep_about, keep_kept,  keep_loaded,
+					       keep_want,  keep_synced};
 
 int core_keep(struct core *c)
 {
@@ -275,7 +294,7 @@ int core_keep(struct core *c)
 	if (!c->store)
 		return -ENOMEM;
 	if (!c->fresh) {
-		c->missing.looking = true;
+		c->missing.looking = c->epoch.kept;
 		core_begin(c);
 		cut_everything(c->cut);
 	}

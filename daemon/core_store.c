@@ -401,6 +401,11 @@ struct core_store *core_store_new(struct event_base *base,
 	return s;
 }
 
+bool core_store_loaded(const struct core_store *s)
+{
+	return s->loaded;
+}
+
 void core_store_bye(struct core_store *s)
 {
 	if (!s->channel || !s->loaded)

@@ -42,6 +42,8 @@ struct core_store_ops {
 	void (*loaded)(void *arg, const struct store_loaded *l);
 	/* Has the parent start it, or kill one that hangs; the parent starts another. */
 	void (*want)(void *arg, bool kill);
+	/* It knows all leases there are, after a start or when it could not be told of some. */
+	void (*synced)(void *arg);
 };
 
 struct core_store_options {
@@ -57,6 +59,8 @@ struct core_store *core_store_new(struct event_base *base,
 				  const struct core_store_options *o,
 				  const struct core_store_ops *ops, void *arg);
 void core_store_free(struct core_store *s);
+/* Has the store said what it kept? Before that nothing is told to it. */
+bool core_store_loaded(const struct core_store *s);
 /* Tells all that it has not told yet: the core ends in order. */
 void core_store_bye(struct core_store *s);
 

@@ -151,8 +151,10 @@ static int tell_all(struct core_store *s)
 	if (err)
 		return err;
 	s->all_next += n;
-	if (!n)
+	if (!n) {
 		core_store_sync_end(s);
+		s->ops->synced(s->arg);
+	}
 	return 0;
 }
 

@@ -213,6 +213,7 @@ struct firewall_epoch {
 	uint64_t since_ms; /* when the lease table was initialised */
 	struct in6_addr
 		wan4; /* the latest external address since then; :: before the first */
+	bool kept; /* whoever keeps the leases elsewhere was told of each that has ended */
 };
 
 /* -ENOENT: there is none. */

@@ -509,9 +509,10 @@ int firewall_claimed(struct firewall *fw, uint8_t protocol, uint16_t port,
 	return err < 0 ? err : !err;
 }
 
-/* The epoch: a version, 8 bytes of time, 4 of address, 4 to come. */
+/* The epoch: a version, 8 bytes of time, 4 of address, 1 of flags, 3 to come. */
 
-#define EPOCH_BODY (1 + 8 + 4 + 4)
+#define EPOCH_BODY (1 + 8 + 4 + 1 + 3)
+#define EPOCH_KEPT 1
 
 size_t about_epoch_userdata(const struct firewall_epoch *epoch,
 			    uint8_t buf[ELEMENT_USERDATA_MAX])
@@ -524,6 +525,7 @@ size_t about_epoch_userdata(const struct firewall_epoch *epoch,
 	for (unsigned int i = 0; i < 8; i++)
 		body[1 + i] = (uint8_t)(epoch->since_ms >> (56 - 8 * i));
 	memcpy(body + 9, &wan4, sizeof(wan4));
+	body[13] = epoch->kept ? EPOCH_KEPT : 0;
 	element_put_tlv(&w, 0, comment, sizeof(comment));
 	element_put_tlv(&w, ELEMENT_TLV, body, sizeof(body));
 	return wire_len(&w);
@@ -540,15 +542,18 @@ int about_epoch_read(const void *userdata, size_t len, struct firewall_epoch *ep
 		struct wire body = wire_of(value, value ? n : 0);
 		struct in_addr wan4;
 		uint64_t since;
+		uint8_t flags;
 
 		if (type != ELEMENT_TLV || wire_u8(&body) != ELEMENT_VERSION)
 			continue;
 		since = (uint64_t)wire_u32(&body) << 32;
 		since |= wire_u32(&body);
 		wire_copy(&body, &wan4, sizeof(wan4));
+		flags = wire_u8(&body);
 		if (body.bad)
 			break;
 		epoch->since_ms = since;
+		epoch->kept = flags & EPOCH_KEPT;
 		epoch->wan4 = wan4.s_addr ? addr_from_v4(wan4)
 					  : (struct in6_addr)IN6ADDR_ANY_INIT;
 		return 0;

@@ -28,7 +28,7 @@ struct fixture {
 	int other;
 	struct lease *lease; /* by port, then by host */
 	bool there[LEASES];
-	size_t n_kept, n_loaded, n_late, n_kills;
+	size_t n_kept, n_loaded, n_late, n_kills, n_told_synced;
 	size_t n_answers;
 	size_t n_events;
 	/* What the store was told. */
@@ -109,7 +109,15 @@ static void want(void *arg, bool kill)
 	f->n_kills += kill;
 }
 
-static const struct core_store_ops ops = {find, each, waiting, about, kept, loaded, want};
+static void synced(void *arg)
+{
+	struct fixture *f = arg;
+
+	f->n_told_synced++;
+}
+
+static const struct core_store_ops ops = {find, each,   waiting, about,
+					  kept, loaded, want,    synced};
 
 static void connect_store(struct fixture *f)
 {
@@ -251,6 +259,7 @@ static void many_changes_of_one_lease_cost_one_record(void **state)
 	tell(f, RECORD_STORE_AGAIN, NULL, 0);
 	pass(f, 1200, true);
 	assert_int_equal(f->n_synced, 1);
+	assert_int_equal(f->n_told_synced, 1);
 	for (int i = 0; i < 1000; i++)
 		step(f, 5, i % 2 == 0);
 	step(f, 5, true);
@@ -331,6 +340,7 @@ static void another_store_is_told_all(void **state)
 	tell(f, RECORD_STORE_AGAIN, NULL, 0);
 	pass(f, 1300, true);
 	assert_int_equal(f->n_synced, 2);
+	assert_int_equal(f->n_told_synced, 2);
 	assert_same(f);
 }
 

@@ -52,6 +52,7 @@ struct core_reload {
 struct core_unknown {
 	struct trigger_event event;
 	unsigned int tries;
+	uint64_t due_ms; /* the next */
 };
 #define CORE_UNKNOWN 64
 

@@ -7,13 +7,16 @@
 #include <event2/event.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/core_inside.h"
 #include "firewall/conntrack.h"
 #include "lease/policy.h"
 
-#define AGAIN_MS 1 /* the flow may not be in the kernel's table yet */
-#define TRIES 5
+/* The flow may not be in the kernel's table yet: its packet is, while somebody else has the CPU,
+ * between our rule and the table. The gaps double, for a quarter of a second in all. */
+#define AGAIN_MS 1
+#define TRIES 8
 
 /* ---- What is wanted ---- */
 
@@ -197,16 +200,28 @@ static int take_event(struct core *c, const struct trigger_event *e)
 	return 0;
 }
 
+static void arm_unknown(struct core *c)
+{
+	uint64_t now_ms = clock_ms(), least_ms = UINT64_MAX;
+	struct timeval in = {0};
+
+	for (size_t i = 0; i < c->n_unknown; i++)
+		if (c->unknown[i].due_ms < least_ms)
+			least_ms = c->unknown[i].due_ms;
+	if (!c->n_unknown)
+		return;
+	in.tv_usec = least_ms > now_ms ? (suseconds_t)(least_ms - now_ms) * 1000 : 0;
+	event_add(c->unknown_due, &in);
+}
+
 static void wait_for_flow(struct core *c, const struct trigger_event *e,
 			  unsigned int tries)
 {
-	static const struct timeval soon = {.tv_usec = AGAIN_MS * 1000};
-
 	if (tries > TRIES || c->n_unknown == CORE_UNKNOWN)
 		return;
-	c->unknown[c->n_unknown++] = (struct core_unknown){*e, tries};
-	if (!event_pending(c->unknown_due, EV_TIMEOUT, NULL))
-		event_add(c->unknown_due, &soon);
+	c->unknown[c->n_unknown++] = (struct core_unknown){
+		*e, tries, clock_ms() + (AGAIN_MS << (tries - 1))};
+	arm_unknown(c);
 }
 
 void core_unknown_due(int fd, short what, void *arg)
@@ -214,14 +229,18 @@ void core_unknown_due(int fd, short what, void *arg)
 	struct core *c = arg;
 	struct core_unknown again[CORE_UNKNOWN];
 	size_t n = c->n_unknown;
+	uint64_t now_ms = clock_ms();
 
 	(void)fd;
 	(void)what;
 	memcpy(again, c->unknown, n * sizeof(*again));
 	c->n_unknown = 0;
 	for (size_t i = 0; i < n; i++)
-		if (take_event(c, &again[i].event) == -ENOENT)
+		if (again[i].due_ms > now_ms)
+			c->unknown[c->n_unknown++] = again[i];
+		else if (take_event(c, &again[i].event) == -ENOENT)
 			wait_for_flow(c, &again[i].event, again[i].tries + 1);
+	arm_unknown(c);
 }
 
 static void core_event(void *arg, const struct trigger_event *e)

@@ -23,8 +23,8 @@
 /* What is in the way of a port that opened unasked can wait: others that want to open at that
  * time cannot. */
 #define OPENED_MS 300
-#define OPENED_SHARE 60
-#define OPENED_SPARE_MS 3000 /* 50 ms of CPU in a row */
+#define OPENED_SHARE 120
+#define OPENED_SPARE_MS 3000 /* 25 ms of CPU in a row */
 #define ASK_SHARE 50
 #define ASK_SPARE_MS 2000 /* 40 ms of CPU in a row */
 #define CLAIMS_SHARE 25
@@ -125,7 +125,9 @@ void cut_step(struct cut *c, const struct lease_change *step)
 {
 	const struct lease *l = step->has ? &step->after : &step->before;
 	struct portset *set = contested_of(c, l->protocol);
-	bool contested = portset_has(set, l->ext_port) || l->ext_port >= CUT_CROWDED;
+	/* What opens unasked is held by flows of its host already. */
+	bool contested = portset_has(set, l->ext_port) ||
+			 (l->ext_port >= CUT_CROWDED && !lease_idles(l));
 	size_t n = c->flows.n_ports;
 
 	portset_del(set, l->ext_port, l->ext_port);

@@ -151,9 +151,12 @@ class Gateway:
 
     def kill(self):
         """SIGKILL to every process at once. Table and leases stay in the kernel."""
-        killed = ([self.process.pid] if self.process else []) + self.pids()
-        for pid in killed:  # else some would hear of the end of others, and say good-bye
-            kill(pid, signal.SIGSTOP)
+        killed, found = [], ([self.process.pid] if self.process else []) + self.pids()
+        while found:  # stopped first, else some would hear of the end of others, and say good-bye
+            for pid in found:
+                kill(pid, signal.SIGSTOP)
+            killed += found
+            found = [pid for pid in self.pids() if pid not in killed]  # perhaps just started
         for pid in killed:
             kill(pid)
         net.wait_for(lambda: not self.pids() and all(map(closed, killed)),

@@ -161,7 +161,7 @@ def test_each_console_has_a_port_of_a_shared_range(lab, gw):
             lease = net.wait_for(lambda: gw.lease("udp", 3075), what="the second port to open")
             assert (lease["internal_address"], lease["internal_port"]) == (net.CONSOLE2, 3074)
             net.wait_for(lambda: reaches(lab, 3075, first, second) is second, what="its packets")
-            assert reaches(lab, 3074, first, second) is first
+            assert reaches(lab, 3074, first, second, patience=2) is first
             assert net.source_seen(first, lab.inet)[1] == 3074
             assert net.source_seen(second, lab.inet)[1] == 3075
 
@@ -238,7 +238,7 @@ def test_quotas_and_other_owners_hold_for_rules(lab, gw):
             assert other.map(pcp.UDP, 7300, 7300).external == 7300
             server.sign_in(lab.console).close()
             net.wait_for(lambda: gw.lease("udp", 7301), what="the port to open")
-            assert reaches(lab, 7300, game) is game
+            assert reaches(lab, 7300, game, patience=2) is game
             with Server(lab.inet, 6113) as shared:
                 shared.sign_in(lab.console).close()
                 refused = lambda: [e["reason"] for e in gw.json(
@@ -258,7 +258,7 @@ def test_nothing_is_left_open(lab):
             net.wait_for(lambda: reaches(own, 6112, game), what="the port to open")
             gw.kill()
             killed = time.monotonic()
-            assert reaches(own, 6112, game)
+            assert reaches(own, 6112, game, patience=2)
             while time.monotonic() - killed < IDLE + 1.3:
                 server.echo(sock, server.peers[0])
                 time.sleep(0.1)
@@ -275,7 +275,7 @@ def test_a_rule_that_went_while_the_daemon_was_down_opens_nothing(lab):
         server.sign_in(own.console).close()
         net.wait_for(lambda: reaches(own, 6112, game), what="the port to open")
         gw.stop()
-        assert reaches(own, 6112, game)
+        assert reaches(own, 6112, game, patience=2)
         gw.configure(CONFIG + RULES[:RULES.index("trigger \"consoles")].replace(
             ', "udp/6112"', "").replace('"3s"', '"1h"'))
         gw.start()
@@ -295,7 +295,8 @@ def test_a_session_goes_on_over_a_crash_of_the_core(lab, gw):
         killed = time.monotonic()
         while time.monotonic() - killed < 2 * IDLE:
             server.echo(sock, server.peers[0])
-            assert reaches(lab, 6112, game), f"{time.monotonic() - killed:.2f} s after the crash"
+            assert reaches(lab, 6112, game, patience=2), \
+                f"{time.monotonic() - killed:.2f} s after the crash"
             time.sleep(0.05)
         assert gw.process_id("core") != before
         silent = time.monotonic()

@@ -339,7 +339,7 @@ int core_run(struct core *c)
 		return err;
 	event_base_dispatch(c->base);
 	cut_finish(c->cut);
-	core_store_bye(c->store);
+	core_keep_end(c);
 	return 0;
 }
 

@@ -300,3 +300,10 @@ int core_keep(struct core *c)
 	}
 	return 0;
 }
+
+/* What an admin deletes while portreeved is stopped, he has ended: nothing is missed then. */
+void core_keep_end(struct core *c)
+{
+	keep_set_kept(c, false);
+	core_store_bye(c->store);
+}

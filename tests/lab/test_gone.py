@@ -62,7 +62,7 @@ def test_a_lease_of_0_ends_when_its_host_has_left_and_not_before(lab, gw, port):
         while time.monotonic() < began + 3 * SILENCE:
             time.sleep(0.5)
             assert gw.lease("udp", p), f"gone after {time.monotonic() - began:.1f} s"
-        assert net.arrives(lab.inet, a, p)
+        net.wait_for(lambda: net.arrives(lab.inet, a, p, timeout=1), what="its packets")
         assert there.specific("UDP", p)["NewLeaseDuration"] == "0"
 
 

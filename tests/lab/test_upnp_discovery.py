@@ -185,9 +185,12 @@ def notifies(cap, addr=None):
 
 def announced(lab, cap, port=49152, addr=net.LAN):
     """Waits for a good-bye to everything and then twice for everything that is there; the alive
-    NOTIFYs' headers. (U2, U4)"""
+    NOTIFYs' headers. A LAN that comes up in several steps may be begun with anew. (U2, U4)"""
     def whole():
         seen = notifies(cap)
+        starts = [i for i, n in enumerate(seen) if n[0] == "ssdp:byebye"
+                  and (i == 0 or seen[i - 1][0] == "ssdp:alive")]
+        seen = seen[starts[-1]:] if starts else seen
         alive = [n for n in seen if n[0] == "ssdp:alive"]
         return len(alive) >= 2 * len({n[1] for n in alive}) >= 40 and seen
     seen = net.wait_for(whole, what="two sets of ssdp:alive")

@@ -100,19 +100,31 @@ bool dirty_add(struct dirty *d, const struct dirty_key *key, bool born)
 	return true;
 }
 
+/* Frees that slot, and moves up those whose search would end there. */
+static void slot_free(struct dirty *d, size_t i)
+{
+	size_t mask = d->room - 1;
+
+	for (size_t j = (i + 1) & mask; d->slot[j].used; j = (j + 1) & mask) {
+		size_t first = slot_first(d, &d->slot[j].key);
+
+		if (((j - first) & mask) < ((j - i) & mask))
+			continue; /* it is found from between them */
+		d->slot[i] = d->slot[j];
+		i = j;
+	}
+	d->slot[i].used = false;
+}
+
 bool dirty_take(struct dirty *d, struct dirty_key *key, bool *born)
 {
-	struct dirty_slot *slot;
-
 	if (!d->n)
 		return false;
-	do {
-		slot = &d->slot[d->next];
+	while (!d->slot[d->next].used)
 		d->next = (d->next + 1) & (d->room - 1);
-	} while (!slot->used);
-	*key = slot->key;
-	*born = slot->born;
-	slot->used = false;
+	*key = d->slot[d->next].key;
+	*born = d->slot[d->next].born;
+	slot_free(d, d->next);
 	d->n--;
 	if (!d->n && d->room > DIRTY_KEEP)
 		dirty_clear(d);

@@ -38,8 +38,7 @@ void dirty_fini(struct dirty *d);
 
 /* Notes a lease; `born`: it was not there before. false: there are `max`, or no memory. */
 bool dirty_add(struct dirty *d, const struct dirty_key *key, bool born);
-/* Takes one out. *born: it had not been there before its first change. false: none is left.
- * After changes in between one may come twice. */
+/* Takes one out. *born: it had not been there before its first change. false: none is left. */
 bool dirty_take(struct dirty *d, struct dirty_key *key, bool *born);
 /* Forgets all, and gives the memory back. */
 void dirty_clear(struct dirty *d);

@@ -156,6 +156,11 @@ tests_unit_test_check_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_check_LDADD = libdaemon_san.a libfirewall_san.a liblease_san.a libbase_san.a \
 	$(NFTNL_LIBS) $(MNL_LIBS) $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_dirty
+tests_unit_test_dirty_SOURCES = tests/unit/test_dirty.c
+tests_unit_test_dirty_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_dirty_LDADD = libdaemon_san.a liblease_san.a libbase_san.a $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_core_store
 tests_unit_test_core_store_SOURCES = tests/unit/test_core_store.c
 tests_unit_test_core_store_CFLAGS = $(UNIT_CFLAGS)

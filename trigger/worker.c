@@ -19,14 +19,23 @@
 
 #define BURST 256 /* datagrams in one turn of the loop */
 #define DATAGRAM_MAX (64 * 1024)
+/* Each packet that is told of wakes us, which costs it more than all else of being told. Where
+ * more than so many come in ten ms, we look only every ms, until one finds but a few. */
+#define BUSY_MS 10
+#define BUSY 32
+#define PAUSE_US 1000
+#define FEW 2
 
 struct trigger {
 	struct event_base *base;
 	struct channel *channel;
 	struct event *readable;
+	struct event *pause; /* in place of `readable` while it is busy */
 	struct trigger_setup setup;
 	struct count *count;
 	uint64_t now_ms;
+	uint64_t since_ms; /* so many came since */
+	unsigned int came;
 	unsigned long lost; /* the kernel could not tell of packets, so many times */
 	int fd;             /* -1: not set up yet */
 	int status;
@@ -87,16 +96,16 @@ static void take_packet(void *arg, const struct packet *p)
 	tell(t, TRIGGER_COUNTED, p);
 }
 
-static void log_readable(evutil_socket_t fd, short what, void *arg)
+/* Returns how many datagrams there were, BURST at most. */
+static unsigned int read_log(struct trigger *t)
 {
-	struct trigger *t = arg;
+	unsigned int came = 0;
 
-	(void)what;
 	t->now_ms = clock_ms();
-	for (int i = 0; i < BURST; i++) {
+	for (; came < BURST; came++) {
 		struct sockaddr_nl from = {0};
 		socklen_t from_len = sizeof(from);
-		ssize_t n = recvfrom(fd, t->buf, sizeof(t->buf), MSG_DONTWAIT,
+		ssize_t n = recvfrom(t->fd, t->buf, sizeof(t->buf), MSG_DONTWAIT,
 				     (struct sockaddr *)&from, &from_len);
 
 		if (n < 0 && errno == ENOBUFS) {
@@ -115,6 +124,43 @@ static void log_readable(evutil_socket_t fd, short what, void *arg)
 			packet_read(t->buf, (size_t)n, take_packet, t);
 	}
 	channel_flush(t->channel);
+	return came;
+}
+
+static void pause_reading(struct trigger *t)
+{
+	const struct timeval pause = {.tv_usec = PAUSE_US};
+
+	event_del(t->readable);
+	if (event_add(t->pause, &pause))
+		event_add(t->readable, NULL);
+}
+
+static void log_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct trigger *t = arg;
+
+	(void)fd;
+	(void)what;
+	t->came += read_log(t);
+	if (t->now_ms - t->since_ms >= BUSY_MS) {
+		t->since_ms = t->now_ms;
+		t->came = 0;
+	}
+	if (t->came > BUSY)
+		pause_reading(t);
+}
+
+static void pause_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct trigger *t = arg;
+
+	(void)fd;
+	(void)what;
+	if (read_log(t) > FEW)
+		pause_reading(t);
+	else if (event_add(t->readable, NULL))
+		trigger_end(t, EXIT_FAILURE);
 }
 
 static bool trigger_set_up(struct trigger *t, const struct trigger_setup *setup, int fd)
@@ -124,7 +170,8 @@ static bool trigger_set_up(struct trigger *t, const struct trigger_setup *setup,
 	log_set_debug(setup->debug);
 	t->count = count_new(setup->window_ms);
 	t->readable = event_new(t->base, fd, EV_READ | EV_PERSIST, log_readable, t);
-	if (!t->count || !t->readable || event_add(t->readable, NULL))
+	t->pause = evtimer_new(t->base, pause_over, t);
+	if (!t->count || !t->readable || !t->pause || event_add(t->readable, NULL))
 		return false;
 	return channel_send(t->channel, RECORD_READY, NULL, 0) == 0;
 }
@@ -174,6 +221,8 @@ int trigger_worker_run(int channel)
 		t.status = EXIT_FAILURE;
 	if (t.readable)
 		event_free(t.readable);
+	if (t.pause)
+		event_free(t.pause);
 	count_free(t.count);
 	channel_free(t.channel);
 	if (t.fd >= 0)

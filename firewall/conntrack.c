@@ -131,8 +131,7 @@ static int ask(struct conntrack *ct, struct nlmsghdr *nlh, nl_message_cb each, v
 {
 	if (mnl_socket_sendto(ct->sock, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
-	return nl_answer(mnl_socket_get_fd(ct->sock), ct->rx, RX_SIZE, nlh->nlmsg_seq,
-			 each, arg);
+	return nl_answer(mnl_socket_get_fd(ct->sock), ct->rx, RX_SIZE, nlh, each, arg);
 }
 
 /* A dump of what has those parts in the first packet (tuple CTA_TUPLE_ORIG) or in the answers
@@ -369,7 +368,7 @@ int conntrack_origin(struct conntrack *ct, uint8_t protocol, struct in_addr exte
 					 .sport = remote_port,
 					 .dport = ext_port};
 	uint8_t buf[REQUEST_MAX];
-	struct nlmsghdr *nlh = put_header(ct, buf, IPCTNL_MSG_CT_GET, NLM_F_ACK, AF_INET);
+	struct nlmsghdr *nlh = put_header(ct, buf, IPCTNL_MSG_CT_GET, 0, AF_INET);
 	int err;
 
 	put_tuple(nlh, CTA_TUPLE_REPLY, protocol, &answers,

@@ -309,7 +309,7 @@ int element_get(struct firewall *fw, const char *set, const void *key, uint8_t k
 		dumped_cb each, void *arg)
 {
 	uint8_t buf[NL_REQUEST_MAX];
-	struct nlmsghdr *nlh = nl_request(&fw->nl, buf, NFT_MSG_GETSETELEM, NLM_F_ACK);
+	struct nlmsghdr *nlh = nl_request(&fw->nl, buf, NFT_MSG_GETSETELEM, 0);
 	struct kernel_element e = {.key = key, .key_len = key_len};
 	struct dump dump = {.each = each, .arg = arg};
 	struct nlattr *list = elements_begin(nlh, fw->table, set);

@@ -63,9 +63,12 @@ static uint32_t attr_u32(const struct nlattr *attr)
 
 /* Asking */
 
-static int answer(struct links *l, uint32_t seq, nl_message_cb each, void *arg)
+static int ask(struct links *l, const struct nlmsghdr *request, nl_message_cb each,
+	       void *arg)
 {
-	return nl_answer(mnl_socket_get_fd(l->ask), l->rx, RX_SIZE, seq, each, arg);
+	if (mnl_socket_sendto(l->ask, request, request->nlmsg_len) < 0)
+		return -errno;
+	return nl_answer(mnl_socket_get_fd(l->ask), l->rx, RX_SIZE, request, each, arg);
 }
 
 /* A dump of RTM_GET* with a header of `size` zero bytes but for the family. */
@@ -80,9 +83,7 @@ static int ask_all(struct links *l, uint16_t type, uint8_t family, size_t size,
 	nlh->nlmsg_seq = ++l->seq;
 	head = mnl_nlmsg_put_extra_header(nlh, size);
 	head[0] = family; /* the first byte of ifinfomsg, ifaddrmsg and rtmsg */
-	if (mnl_socket_sendto(l->ask, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	return answer(l, l->seq, each, arg);
+	return ask(l, nlh, each, arg);
 }
 
 static int read_link(void *arg, const struct nlmsghdr *nlh)
@@ -420,11 +421,9 @@ int links_counters(struct links *l, const char *name, struct link_counters *out)
 	if (strlen(name) >= IFNAMSIZ)
 		return -ENODEV;
 	nlh->nlmsg_type = RTM_GETLINK;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	nlh->nlmsg_flags = NLM_F_REQUEST;
 	nlh->nlmsg_seq = ++l->seq;
 	mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
 	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
-	if (mnl_socket_sendto(l->ask, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	return answer(l, l->seq, read_counters, out);
+	return ask(l, nlh, read_counters, out);
 }

@@ -70,7 +70,7 @@ static struct nlmsghdr *request(struct neighbours *n, void *buf, uint16_t type,
 	struct in_addr short_addr = {0};
 
 	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
+	nlh->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
 	nlh->nlmsg_seq = ++n->seq;
 	*head = mnl_nlmsg_put_extra_header(nlh, sizeof(**head));
 	(*head)->ndm_family = v4 ? AF_INET : AF_INET6;
@@ -138,7 +138,7 @@ static int ask(struct neighbours *n, const struct nlmsghdr *request, struct entr
 
 	if (mnl_socket_sendto(n->nl, request, request->nlmsg_len) < 0)
 		return -errno;
-	return nl_answer(mnl_socket_get_fd(n->nl), n->rx, sizeof(n->rx), n->seq,
+	return nl_answer(mnl_socket_get_fd(n->nl), n->rx, sizeof(n->rx), request,
 			 note_entry, &r);
 }
 
@@ -214,8 +214,9 @@ int neighbours_probe(struct neighbours *n, uint32_t ifindex, const struct in6_ad
 
 	if (err || e.state & BY_ADMIN)
 		return err;
-	nlh = request(n, buf, RTM_NEWNEIGH, e.state & WAS_THERE ? 0 : NLM_F_CREATE,
-		      ifindex, addr, &head);
+	nlh = request(n, buf, RTM_NEWNEIGH,
+		      NLM_F_ACK | (e.state & WAS_THERE ? 0 : NLM_F_CREATE), ifindex, addr,
+		      &head);
 	if (e.state & WAS_THERE)
 		head->ndm_state = NUD_PROBE;
 	else

@@ -325,6 +325,7 @@ static ssize_t answer_recv(int fd, void *rx, size_t room)
 struct answer {
 	nl_message_cb each;
 	void *arg;
+	bool one; /* message is all of it */
 	bool torn;
 	int failed;
 };
@@ -350,12 +351,16 @@ static int answer_message(struct answer *a, const struct nlmsghdr *nlh)
 		return 0;
 	err = a->each ? a->each(a->arg, nlh) : 0;
 	a->failed = err < 0 ? err : 0;
-	return 0;
+	return a->one;
 }
 
-int nl_answer(int fd, void *rx, size_t room, uint32_t seq, nl_message_cb each, void *arg)
+int nl_answer(int fd, void *rx, size_t room, const struct nlmsghdr *asked,
+	      nl_message_cb each, void *arg)
 {
-	struct answer a = {.each = each, .arg = arg};
+	struct answer a = {.each = each,
+			   .arg = arg,
+			   .one = !(asked->nlmsg_flags & (NLM_F_DUMP | NLM_F_ACK))};
+	uint32_t seq = asked->nlmsg_seq;
 
 	for (;;) {
 		ssize_t len = answer_recv(fd, rx, room);
@@ -379,9 +384,7 @@ int nl_answer(int fd, void *rx, size_t room, uint32_t seq, nl_message_cb each, v
 
 int nl_query(struct nl *nl, struct nlmsghdr *req, nl_message_cb each, void *arg)
 {
-	uint32_t seq = req->nlmsg_seq;
-
 	if (mnl_socket_sendto(nl->sock, req, req->nlmsg_len) < 0)
 		return -errno;
-	return nl_answer(mnl_socket_get_fd(nl->sock), nl->rx, NL_RX, seq, each, arg);
+	return nl_answer(mnl_socket_get_fd(nl->sock), nl->rx, NL_RX, req, each, arg);
 }

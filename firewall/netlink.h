@@ -62,14 +62,15 @@ struct nlmsghdr *nl_request(struct nl *nl, uint8_t *buf, uint16_t type, uint16_t
 /* Called for each message of an answer; after a negative errno for no more of them. */
 typedef int (*nl_message_cb)(void *arg, const struct nlmsghdr *nlh);
 
-/* Sends a request of nl_request() with NLM_F_DUMP or NLM_F_ACK and reads all of the answer.
- * -EINTR: the kernel's tables changed while they were dumped: do it again. */
+/* Sends a request of nl_request() and reads all of the answer; as for nl_answer(). */
 int nl_query(struct nl *nl, struct nlmsghdr *nlh, nl_message_cb each, void *arg);
 
-/* Reads all of the answer to the request with that number, which asked for a dump or an
- * acknowledgement, of any family of netlink; rx has room for the longest datagram. Returns
- * what `each` returned, the kernel's error, -EINTR as above, -EBADMSG, -ETIMEDOUT. */
-int nl_answer(int fd, void *rx, size_t room, uint32_t seq, nl_message_cb each, void *arg);
+/* Reads all of the answer to that request, of any family of netlink: of one with neither
+ * NLM_F_DUMP nor NLM_F_ACK that is one message. rx has room for the longest datagram, and may be
+ * where the request is. Returns what `each` returned, the kernel's error, -EINTR: the kernel's
+ * tables changed while they were dumped: do it again; -EBADMSG, -ETIMEDOUT. */
+int nl_answer(int fd, void *rx, size_t room, const struct nlmsghdr *asked,
+	      nl_message_cb each, void *arg);
 
 /* A datagram as it was received: messages, one behind the other. */
 struct nl_datagram {

@@ -55,7 +55,7 @@ static int bind_group(struct mnl_socket *sock, uint16_t group, uint32_t seq)
 	mnl_attr_put_u32(nlh, NFULA_CFG_QTHRESH, htonl(1));
 	if (mnl_socket_sendto(sock, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
-	return nl_answer(mnl_socket_get_fd(sock), rx, sizeof(rx), seq, ignore, NULL);
+	return nl_answer(mnl_socket_get_fd(sock), rx, sizeof(rx), nlh, ignore, NULL);
 }
 
 int nflog_open(const uint16_t *groups, size_t n, int *fd)

@@ -99,7 +99,7 @@ static int read_sockets(struct sockets *s, uint8_t family, uint8_t protocol)
 	req->idiag_states = protocol == IPPROTO_TCP ? 1U << TCP_LISTEN : 1U << TCP_CLOSE;
 	if (mnl_socket_sendto(s->nl, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
-	return nl_answer(mnl_socket_get_fd(s->nl), s->buf, sizeof(s->buf), s->seq,
+	return nl_answer(mnl_socket_get_fd(s->nl), s->buf, sizeof(s->buf), nlh,
 			 take_socket, s);
 }
 

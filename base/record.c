@@ -239,7 +239,8 @@ bool trigger_setup_valid(const struct trigger_setup *s)
 {
 	if (s->udp_remotes < 1 || s->udp_remotes > TRIGGER_REMOTES_MAX ||
 	    s->tcp_remotes < 1 || s->tcp_remotes > TRIGGER_REMOTES_MAX ||
-	    s->n_instant > TRIGGER_INSTANT_MAX || !s->window_ms)
+	    s->n_instant > TRIGGER_INSTANT_MAX || !s->window_ms || s->udp_silent > 1 ||
+	    s->tcp_silent > 1 || !all_zero(s->zero, sizeof(s->zero)))
 		return false;
 	for (size_t i = 0; i < s->n_instant; i++)
 		if (!is_tcp_udp(s->instant[i].protocol) || s->instant[i].zero ||
@@ -251,7 +252,10 @@ bool trigger_setup_valid(const struct trigger_setup *s)
 bool trigger_event_valid(const struct trigger_event *e)
 {
 	return e->what >= TRIGGER_COUNTED && e->what < TRIGGER_WHAT_END &&
-	       is_tcp_udp(e->protocol) && e->ext_port && e->remote_port;
+	       is_tcp_udp(e->protocol) && e->ext_port && e->remote_port &&
+	       e->n_told <= TRIGGER_REMOTES_MAX &&
+	       (e->n_told > 0) == (e->what == TRIGGER_ALMOST) &&
+	       all_zero(e->zero, sizeof(e->zero));
 }
 
 const char *lease_by_name(enum lease_by by)

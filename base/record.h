@@ -446,15 +446,19 @@ struct trigger_setup {
 	uint8_t tcp_remotes;
 	uint8_t n_instant;
 	uint8_t debug; /* log debug lines */
+	uint8_t udp_silent; /* a port's first remote is not told of, but to the core it is known */
+	uint8_t tcp_silent;
+	uint8_t zero[2];
 	/* Remote ports towards which the first packet opens. */
 	struct record_ports instant[TRIGGER_INSTANT_MAX];
 };
-static_assert(sizeof(struct trigger_setup) == 348, "trigger_setup has no hidden padding");
+static_assert(sizeof(struct trigger_setup) == 352, "trigger_setup has no hidden padding");
 
 enum trigger_what {
 	TRIGGER_COUNTED =
 		1,       /* that external port has sent to as many remotes as it takes */
 	TRIGGER_WATCHED, /* it has sent to a port that a rule watches for */
+	TRIGGER_ALMOST,  /* one is missing: the first, if it is none of these */
 	TRIGGER_WHAT_END,
 };
 
@@ -467,8 +471,12 @@ struct trigger_event {
 	struct in_addr remote;
 	uint16_t remote_port;
 	uint8_t mac[MAC_LEN]; /* of who sent it; all zero: not known */
+	/* Of TRIGGER_ALMOST: those that it was told of. */
+	struct in_addr told[TRIGGER_REMOTES_MAX];
+	uint8_t n_told;
+	uint8_t zero[3];
 };
-static_assert(sizeof(struct trigger_event) == 20, "trigger_event has no hidden padding");
+static_assert(sizeof(struct trigger_event) == 88, "trigger_event has no hidden padding");
 
 /* The size of one record of a kind; 0 for kinds without records or unknown ones. */
 size_t record_size(enum record_kind kind);

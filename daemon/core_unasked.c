@@ -67,6 +67,8 @@ static struct trigger_setup worker_setup(const struct core *c)
 	struct trigger_setup s = {.window_ms = o->window_s * 1000,
 				  .udp_remotes = (uint8_t)o->udp_remotes,
 				  .tcp_remotes = (uint8_t)o->tcp_remotes,
+				  .udp_silent = c->learn.udp_silent,
+				  .tcp_silent = c->learn.tcp_silent,
 				  .debug = c->options->debug};
 
 	for (size_t i = 0; i < o->n_instant; i++) {
@@ -80,6 +82,7 @@ void core_unasked_look(struct core *c)
 {
 	static struct prefix nets[LEASE_LANS_MAX * LEASE_LAN_NETS +
 				  LEASE_ACCESS_MAX * LEASE_ACCESS_NETS];
+	bool learn = core_unasked_learn(c) != NULL;
 	struct trigger_setup setup = worker_setup(c);
 	size_t n = learners(c, nets, sizeof(nets) / sizeof(nets[0]));
 	int err = firewall_set_learners(c->firewall, nets,
@@ -89,7 +92,7 @@ void core_unasked_look(struct core *c)
 		errno = -err;
 		log_error("whose packets to look at could not be told to the kernel: %m");
 	}
-	core_trigger_want(c->trigger, core_unasked_learn(c) ? &setup : NULL);
+	core_trigger_want(c->trigger, learn ? &setup : NULL);
 }
 
 /* The idle times there are, in ascending order. */
@@ -116,9 +119,16 @@ const struct firewall_learn *core_unasked_learn(struct core *c)
 {
 	const struct config_open_nat *o = &c->config.open_nat;
 	bool open_nat = o->per_host > 0;
+	bool silent = open_nat && c->config.own_masquerade &&
+		      o->window_s <= FIREWALL_SEEN_S;
 
-	c->learn = (struct firewall_learn){
-		.window_s = o->window_s, .quiet = o->quiet, .n_quiet = o->n_quiet};
+	c->learn = (struct firewall_learn){.window_s = o->window_s,
+					   .quiet = o->quiet,
+					   .n_quiet = o->n_quiet,
+					   .udp_silent = silent && o->udp_remotes > 1,
+					   .tcp_silent = silent && o->tcp_remotes > 1,
+					   .instant = o->instant,
+					   .n_instant = o->n_instant};
 	c->learn.trigger = c->config.trigger;
 	c->learn.n_triggers = c->config.n_triggers;
 	for (size_t i = 0; i < c->config.n_triggers; i++)
@@ -173,6 +183,25 @@ static void ask_open(struct core *c, int lan, const struct trigger_event *e,
 	ledger_ask(c->ledger, CORE_TO_NOBODY, lan, &req);
 }
 
+/* Is the first remote of that port, of which nobody was told, the one that is missing? */
+static bool first_counts(struct core *c, const struct trigger_event *e,
+			 struct in_addr inside)
+{
+	struct in_addr first;
+	int there = firewall_first_remote(c->firewall, e->protocol, e->ext_port, inside,
+					  &first);
+
+	if (there < 0) {
+		errno = -there;
+		log_warn("whether a port has sent to another remote before is not known: "
+			 "%m");
+	}
+	for (size_t i = 0; i < e->n_told; i++)
+		if (e->told[i].s_addr == first.s_addr)
+			return false;
+	return there > 0;
+}
+
 /* 0, or -ENOENT: the kernel does not know that flow (yet). */
 static int take_event(struct core *c, const struct trigger_event *e)
 {
@@ -195,7 +224,8 @@ static int take_event(struct core *c, const struct trigger_event *e)
 	}
 	if (e->what == TRIGGER_WATCHED)
 		core_rules_event(c, e, &host, i);
-	else if (policy_unasked(&c->policy, &host) && c->config.open_nat.per_host)
+	else if (policy_unasked(&c->policy, &host) && c->config.open_nat.per_host &&
+		 (e->what == TRIGGER_COUNTED || first_counts(c, e, inside)))
 		ask_open(c, i, e, &host, port);
 	return 0;
 }

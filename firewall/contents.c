@@ -492,10 +492,13 @@ void router_fini(struct router *r)
 
 #define CLAIMS_CHUNK 4096 /* of one transaction */
 
+/* To where its first flow went is not known: it was told of. */
 static void fill_claims(struct firewall *fw, const char *set, uint8_t key_len,
 			const struct firewall_claim *claim, size_t n)
 {
+	static const struct in_addr none = {INADDR_ANY};
 	struct filler f = {.fw = fw, .set = set};
+	bool is_map = key_len == ELEMENT_HOST_KEY;
 
 	for (size_t i = 0; i < n; i++) {
 		uint8_t key[ELEMENT_HOST_KEY] = {claim[i].protocol};
@@ -504,7 +507,10 @@ static void fill_claims(struct firewall *fw, const char *set, uint8_t key_len,
 		key[5] = (uint8_t)claim[i].port;
 		memcpy(key + ELEMENT_PORT_KEY, &claim[i].internal,
 		       sizeof(claim[i].internal));
-		fill(&f, &(struct kernel_element){.key = key, .key_len = key_len});
+		fill(&f, &(struct kernel_element){.key = key,
+						  .key_len = key_len,
+						  .data = is_map ? &none : NULL,
+						  .data_len = is_map ? sizeof(none) : 0});
 	}
 	fill_end(&f);
 }

@@ -84,7 +84,8 @@ void expr_set_put(struct expr *e, enum expr_set_op op, const char *set, unsigned
 /* The same, with a time of its own. */
 void expr_set_put_for(struct expr *e, enum expr_set_op op, const char *set,
 		      unsigned int at, uint64_t timeout_ms);
-/* update @map { key timeout ... : value at `data_at` } */
+/* update @map { key timeout ... : value at `data_at` }; the value of one that is there stays.
+ * timeout_ms 0: the map's own. */
 void expr_map_update(struct expr *e, const char *map, unsigned int at,
 		     unsigned int data_at, uint64_t timeout_ms);
 /* update @set { key limit rate over RATE/second burst BURST packets } */
@@ -94,8 +95,11 @@ void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t r
  * packet, and ends for the first. Of several processors at once one is the first. One that
  * is kept for a week counts as new once. */
 void expr_put_before(struct expr *e, const char *set, unsigned int at);
-/* delete @set { key } */
-void expr_set_drop(struct expr *e, const char *set, unsigned int at);
+void expr_map_put_before(struct expr *e, const char *map, unsigned int at,
+			 unsigned int data_at);
+/* delete @map { key : value at `data_at` }, whatever its value */
+void expr_map_drop(struct expr *e, const char *map, unsigned int at,
+		   unsigned int data_at);
 void expr_dnat(struct expr *e, unsigned int addr_at, unsigned int port_at);
 void expr_dnat_addr(struct expr *e, unsigned int addr_at); /* the port stays */
 void expr_snat(struct expr *e, unsigned int addr_at, unsigned int port_at);

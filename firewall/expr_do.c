@@ -45,19 +45,19 @@ void expr_map_update(struct expr *e, const char *map, unsigned int at,
 	struct nftnl_expr *x = dynset(e, NFT_DYNSET_OP_UPDATE, map, at);
 
 	expr_u32(x, NFTNL_EXPR_DYNSET_SREG_DATA, expr_reg(data_at));
-	if (x)
+	if (x && timeout_ms)
 		nftnl_expr_set_u64(x, NFTNL_EXPR_DYNSET_TIMEOUT, timeout_ms);
 }
 
-static void over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
-		      uint64_t per_s, uint32_t burst)
+static struct nftnl_expr *over_rate(struct expr *e, const char *set, unsigned int at,
+				    uint64_t rate, uint64_t per_s, uint32_t burst)
 {
 	struct nftnl_expr *x = dynset(e, NFT_DYNSET_OP_UPDATE, set, at);
 	struct nftnl_expr *limit = x ? nftnl_expr_alloc("limit") : NULL;
 
 	if (!limit) {
 		e->bad = true;
-		return;
+		return x;
 	}
 	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_RATE, rate);
 	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_UNIT, per_s);
@@ -65,6 +65,7 @@ static void over_rate(struct expr *e, const char *set, unsigned int at, uint64_t
 	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
 	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_FLAGS, NFT_LIMIT_F_INV);
 	nftnl_expr_add_expr(x, NFTNL_EXPR_DYNSET_EXPR, limit);
+	return x;
 }
 
 void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
@@ -78,9 +79,17 @@ void expr_put_before(struct expr *e, const char *set, unsigned int at)
 	over_rate(e, set, at, 1, WEEK_S, 1);
 }
 
-void expr_set_drop(struct expr *e, const char *set, unsigned int at)
+void expr_map_put_before(struct expr *e, const char *map, unsigned int at,
+			 unsigned int data_at)
 {
-	dynset(e, NFT_DYNSET_OP_DELETE, set, at);
+	expr_u32(over_rate(e, map, at, 1, WEEK_S, 1), NFTNL_EXPR_DYNSET_SREG_DATA,
+		 expr_reg(data_at));
+}
+
+void expr_map_drop(struct expr *e, const char *map, unsigned int at, unsigned int data_at)
+{
+	expr_u32(dynset(e, NFT_DYNSET_OP_DELETE, map, at), NFTNL_EXPR_DYNSET_SREG_DATA,
+		 expr_reg(data_at));
 }
 
 static void nat(struct expr *e, uint32_t type, unsigned int addr_at, unsigned int port_at)

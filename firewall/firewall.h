@@ -63,12 +63,25 @@ struct firewall_config {
 	const struct firewall_learn *learn;   /* NULL: nothing is opened unasked */
 };
 
+/* A pair of port and remote is told of anew so often, by which its claim is kept alive too: that
+ * lasts for two minutes. */
+#define FIREWALL_SEEN_S 60
+
 /* Openings that last while their host sends. */
 #define FIREWALL_IDLES 8
 struct firewall_learn {
-	uint32_t window_s; /* of one port and remote one packet is told in that time */
+	uint32_t
+		window_s; /* of one port and remote one packet is told in that time, or in
+			    * FIREWALL_SEEN_S */
 	const struct port_range *quiet; /* remote ports of which none is told */
 	size_t n_quiet;
+	/* The remote of a port's first flow is not told of, unless its port is one of these;
+	 * firewall_first_remote() has it. Only where window_s is FIREWALL_SEEN_S at most, and
+	 * without foreign_masquerade. */
+	bool udp_silent;
+	bool tcp_silent;
+	const struct port_range *instant;
+	size_t n_instant;
 	/* After so much silence such leases end, in ascending order; others are rounded up. */
 	size_t n_idles;
 	uint32_t idle_s[FIREWALL_IDLES];
@@ -231,6 +244,12 @@ int firewall_claimed(struct firewall *fw, uint8_t protocol, uint16_t port,
  * how long it stays theirs if they send no more; left_ms may be NULL. */
 int firewall_claims(struct firewall *fw, uint8_t protocol, uint16_t port,
 		    struct in_addr internal, uint64_t *left_ms);
+
+/* To where the first flow of that host from that external port went, if it was not told of, was
+ * within the window (at most a minute) and counts. 1, 0: none, or -errno. Two questions to the
+ * kernel. */
+int firewall_first_remote(struct firewall *fw, uint8_t protocol, uint16_t port,
+			  struct in_addr internal, struct in_addr *remote);
 
 /* For how many milliseconds a lease with idle_s would last yet if its host sent no more; 0:
  * it has been silent for that long. */

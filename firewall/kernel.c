@@ -263,6 +263,8 @@ static int dump_element(const struct dump *dump, const struct nlattr *nest)
 		d.left_ms = get_u64(a[NFTA_SET_ELEM_EXPIRATION]);
 		d.timed = true;
 	}
+	if (a[NFTA_SET_ELEM_TIMEOUT])
+		d.timeout_ms = get_u64(a[NFTA_SET_ELEM_TIMEOUT]);
 	d.packets = get_packets(a[NFTA_SET_ELEM_EXPR]);
 	return dump->each(dump->arg, &d);
 }
@@ -352,7 +354,9 @@ long firewall_count(struct firewall *fw, const char *set)
 struct there {
 	bool there;
 	uint64_t left_ms;
+	uint64_t timeout_ms;
 	uint64_t packets;
+	struct in_addr value; /* of a map of addresses */
 };
 
 static int note_there(void *arg, const struct dumped *d)
@@ -361,6 +365,9 @@ static int note_there(void *arg, const struct dumped *d)
 
 	there->there = true;
 	there->left_ms = d->left_ms;
+	there->timeout_ms = d->timeout_ms;
+	if (d->data_len == sizeof(there->value))
+		memcpy(&there->value, d->data, sizeof(there->value));
 	there->packets = d->packets;
 	return 0;
 }
@@ -445,6 +452,33 @@ int firewall_claims(struct firewall *fw, uint8_t protocol, uint16_t port,
 	if (!err && left_ms)
 		*left_ms = mine.left_ms;
 	return err ? err : mine.there;
+}
+
+/* The kernel counts its times in ticks. */
+#define TICKS_MS 20
+
+int firewall_first_remote(struct firewall *fw, uint8_t protocol, uint16_t port,
+			  struct in_addr internal, struct in_addr *remote)
+{
+	uint64_t whole_ms = fw->config.learn ? learn_seen_ms(fw->config.learn) : 0;
+	uint8_t key[ELEMENT_HOST_KEY], seen[LEARN_SEEN_KEY] = {0};
+	struct there there;
+	int err;
+
+	claim_key(key, protocol, port, internal);
+	err = element_there(fw, "mine", key, ELEMENT_HOST_KEY, &there);
+	*remote = there.value;
+	if (err || !remote->s_addr)
+		return err;
+	memcpy(seen, &internal, sizeof(internal));
+	seen[4] = protocol;
+	memcpy(seen + 8, key + 4, sizeof(port));
+	memcpy(seen + 12, remote, sizeof(*remote));
+	err = element_there(fw, "seen", seen, sizeof(seen), &there);
+	/* What opens nothing is remembered there too, for another time. */
+	return err ? err
+		   : there.there && there.timeout_ms <= whole_ms &&
+			       there.timeout_ms + TICKS_MS >= whole_ms;
 }
 
 int firewall_active(struct firewall *fw, const struct lease *l, uint64_t *left_ms)

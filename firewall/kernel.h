@@ -117,8 +117,9 @@ struct dumped {
 	uint16_t data_len;
 	uint16_t userdata_len;
 	bool timed;
-	uint64_t left_ms; /* when timed */
-	uint64_t packets; /* of its counter; 0: it has none */
+	uint64_t left_ms;    /* when timed */
+	uint64_t timeout_ms; /* 0: that of the set, or none */
+	uint64_t packets;    /* of its counter; 0: it has none */
 };
 typedef int (*dumped_cb)(void *arg, const struct dumped *d);
 
@@ -167,6 +168,8 @@ int rules_adapt(struct firewall *fw, uint32_t next_set);
 int guard_put(struct firewall *fw, const struct firewall_config *config);
 void reserved_put(struct firewall *fw, const struct firewall_config *config);
 /* Of `quiet`. */
+/* For so long a pair of port and remote is remembered that was told of. */
+uint64_t learn_seen_ms(const struct firewall_learn *l);
 void learn_put(struct firewall *fw, const struct firewall_config *config);
 /* Of `watch`; and whoever was told of is told of again. */
 void watched_put(struct firewall *fw, const struct firewall_config *config);
@@ -179,6 +182,7 @@ const char *learn_owners(const struct firewall *fw, uint32_t idle_s,
 /* The set of hosts whose leases have a clock as well, and its elements' time. */
 #define LEARN_ACTIVE "active"
 #define LEARN_WATCHING "watching"
+#define LEARN_SEEN_KEY 16
 uint64_t learn_active_ms(const struct firewall *fw);
 /* The same for the WAN and the LANs, as far as they were told. */
 int router_put(struct firewall *fw);

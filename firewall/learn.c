@@ -21,12 +21,9 @@
  * and what was passed over is told at its next packet. */
 #define LOG_BURST 400
 #define LOG_RATE 200
-/* A pair is looked at anew so often, by which its claim is kept alive too: that lasts for two
- * minutes. */
-#define SEEN_MAX_S 60
 /* One that opens nothing is passed over for no longer: by another port of the same remote it may.
  * Of one host no more of them are remembered at once and per second. */
-#define PASS_MS 5000
+#define PASS_MS 4900 /* no whole second: it is told apart from the window by that */
 #define PASS_BURST 400
 #define PASS_RATE 200
 
@@ -46,6 +43,11 @@ const char *learn_owners(const struct firewall *fw, uint32_t idle_s, uint64_t *t
 		i++;
 	*timeout_ms = l->idle_s[i] * 1000ULL;
 	return owners[i];
+}
+
+uint64_t learn_seen_ms(const struct firewall_learn *l)
+{
+	return (l->window_s < FIREWALL_SEEN_S ? l->window_s : FIREWALL_SEEN_S) * 1000ULL;
 }
 
 uint64_t learn_active_ms(const struct firewall *fw)
@@ -72,24 +74,39 @@ int firewall_forget_seen(struct firewall *fw)
 	return nl_commit_whole(&fw->nl, &fw->batch);
 }
 
+static void add_ranges(struct portset *tcp, struct portset *udp,
+		       const struct port_range *r, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (r[i].tcp)
+			portset_add(tcp, r[i].first, r[i].last);
+		if (r[i].udp)
+			portset_add(udp, r[i].first, r[i].last);
+	}
+}
+
+static void put_ports(struct firewall *fw, const char *set, const struct portset *tcp,
+		      const struct portset *udp)
+{
+	struct filler f = {.fw = fw, .set = set};
+
+	flush_message(&fw->batch, fw->table, set);
+	fill_single_ports(&f, IPPROTO_TCP, tcp, 0);
+	fill_single_ports(&f, IPPROTO_UDP, udp, 0);
+	fill_end(&f);
+}
+
 void learn_put(struct firewall *fw, const struct firewall_config *config)
 {
 	const struct firewall_learn *l = config->learn;
-	struct filler f = {.fw = fw, .set = "quiet"};
 	struct portset tcp = {0}, udp = {0};
 
-	flush_message(&fw->batch, fw->table, f.set);
-	for (size_t i = 0; l && i < l->n_quiet; i++) {
-		const struct port_range *q = &l->quiet[i];
-
-		if (q->tcp)
-			portset_add(&tcp, q->first, q->last);
-		if (q->udp)
-			portset_add(&udp, q->first, q->last);
-	}
-	fill_single_ports(&f, IPPROTO_TCP, &tcp, 0);
-	fill_single_ports(&f, IPPROTO_UDP, &udp, 0);
-	fill_end(&f);
+	if (l)
+		add_ranges(&tcp, &udp, l->quiet, l->n_quiet);
+	put_ports(fw, "quiet", &tcp, &udp);
+	if (l)
+		add_ranges(&tcp, &udp, l->instant, l->n_instant);
+	put_ports(fw, "loud", &tcp, &udp);
 }
 
 /* proto . port . the LAN host that sends, also what it answers to somebody */
@@ -160,16 +177,6 @@ static void return_replies(struct rules *r, const char *chain)
 	rules_end(r);
 }
 
-/* The inside host has that external port. */
-static void put_claim(struct expr *e)
-{
-	rules_proto_port(e, EXPR_SPORT);
-	expr_ct_saddr(e, 2);
-	expr_set_put(e, EXPR_UPDATE, "mine", 0);
-	rules_proto_port(e, EXPR_SPORT);
-	expr_set_put(e, EXPR_UPDATE, "taken", 0);
-}
-
 /* What leaves from a leased port claims it, so that it is still this host's when the lease has
  * ended (RFC 6887 section 15); one that lasts while its host sends claims it thereby. */
 static void fill_leased(struct rules *r, const struct firewall_learn *l)
@@ -182,8 +189,8 @@ static void fill_leased(struct rules *r, const struct firewall_learn *l)
 		rules_end(r);
 	}
 	return_replies(r, "leased");
-	e = rules_begin(r, "leased");
-	put_claim(e);
+	rules_begin(r, "leased");
+	rules_claim(r, expr_ct_saddr);
 	rules_end(r);
 }
 
@@ -219,6 +226,28 @@ static void put_pair(struct expr *e)
 	expr_l4proto(e, 1);
 	expr_port(e, EXPR_SPORT, 2);
 	expr_daddr(e, 3);
+}
+
+/* Most ports have one remote all their life: that one is not told of while it is the only one.
+ * The core looks for it when another is told of (firewall_first_remote()). */
+void learn_fill_first(struct rules *r, const struct firewall_learn *l, uint8_t protocol)
+{
+	struct expr *e;
+
+	if (!(protocol == IPPROTO_TCP ? l->tcp_silent : l->udp_silent))
+		return;
+	e = rules_begin(r, "outsrc");
+	expr_nfproto_ipv4(e, true);
+	expr_l4proto_is(e, protocol);
+	rules_proto_port(e, EXPR_DPORT);
+	expr_not_in_set(e, "loud", 0);
+	expr_saddr(e, 0);
+	expr_l4proto(e, 1);
+	expr_port(e, EXPR_SPORT, 2);
+	expr_daddr(e, 3);
+	expr_set_put_for(e, EXPR_ADD, "seen", 0, learn_seen_ms(l));
+	expr_masquerade(e);
+	rules_end(r);
 }
 
 /* What is not told of is remembered all the same, which spares its next packets the way; it
@@ -279,8 +308,7 @@ static void fill_log(struct rules *r, const struct firewall_learn *l)
 	e = rules_begin(r, "out");
 	expr_nfproto_ipv4(e, true);
 	put_pair(e);
-	expr_set_put_for(e, EXPR_ADD, "seen", 0,
-			 (l->window_s < SEEN_MAX_S ? l->window_s : SEEN_MAX_S) * 1000ULL);
+	expr_set_put_for(e, EXPR_ADD, "seen", 0, learn_seen_ms(l));
 	expr_log_group(e, FIREWALL_COUNT_GROUP, FIREWALL_LOG_BYTES);
 	rules_end(r);
 }
@@ -316,9 +344,9 @@ static void fill_out(struct rules *r, const struct firewall_learn *l)
 	e = rules_begin(r, "out");
 	expr_ct_status(e, IPS_CONFIRMED, true);
 	rules_proto_port(e, EXPR_SPORT);
-	expr_ct_saddr(e, 2);
-	expr_in_set(e, "mine", 0);
-	put_claim(e);
+	expr_in_set(e, "taken", 0);
+	rules_claimed_by(r, expr_ct_saddr);
+	rules_claim(r, expr_ct_saddr);
 	rules_end(r);
 
 	if (l) {

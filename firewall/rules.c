@@ -8,6 +8,7 @@
  * src (srcnat - 5, before masquerade): with which port LAN hosts go out.
  *   hairpin: LAN to LAN through the external address
  *   outsrc: a lease's twin first, then ports that others hold, then claims
+ *   claimed: somebody has that source port: it is his, or he has to move
  *   lost: another host was first to claim that source port, at the same time
  *   moved: another host has that source port. Two ranges: masquerade leaves a port that
  *          lies in its range where it is.
@@ -278,23 +279,11 @@ static void fill_outsrc(struct rules *r, const struct firewall_config *c)
 	expr_return(e);
 	rules_end(r);
 
-	/* Its own claim, before a stranger's: `mine` may be full when `taken` is not. */
-	e = rules_begin(r, "outsrc");
-	expr_nfproto_ipv4(e, true);
-	rules_proto_port(e, EXPR_SPORT);
-	expr_saddr(e, 2);
-	expr_in_set(e, "mine", 0);
-	expr_set_put(e, EXPR_UPDATE, "mine", 0);
-	rules_proto_port(e, EXPR_SPORT);
-	expr_set_put(e, EXPR_UPDATE, "taken", 0);
-	expr_masquerade(e);
-	rules_end(r);
-
 	e = rules_begin(r, "outsrc");
 	expr_nfproto_ipv4(e, true);
 	rules_proto_port(e, EXPR_SPORT);
 	expr_in_set(e, "taken", 0);
-	expr_goto(e, "moved");
+	expr_goto(e, "claimed");
 	rules_end(r);
 
 	e = rules_begin(r, "outsrc");
@@ -309,7 +298,8 @@ static void fill_outsrc(struct rules *r, const struct firewall_config *c)
 	expr_nfproto_ipv4(e, true);
 	rules_proto_port(e, EXPR_SPORT);
 	expr_saddr(e, 2);
-	expr_put_before(e, "mine", 0);
+	expr_daddr(e, 3);
+	expr_map_put_before(e, "mine", 0, 3);
 	expr_masquerade(e);
 	rules_end(r);
 
@@ -321,10 +311,52 @@ static void fill_outsrc(struct rules *r, const struct firewall_config *c)
 	expr_goto(e, "lost");
 	rules_end(r);
 
+	if (c->learn) {
+		learn_fill_first(r, c->learn, IPPROTO_UDP);
+		learn_fill_first(r, c->learn, IPPROTO_TCP);
+	}
+
 	/* Not `return`: a foreign `masquerade random` would choose another port. */
 	e = rules_begin(r, "outsrc");
 	expr_nfproto_ipv4(e, true);
 	expr_masquerade(e);
+	rules_end(r);
+}
+
+/* Is it in `mine`? Its value is of use to the core alone; nft shows no look at it. */
+void rules_claimed_by(struct rules *r, void (*put_host)(struct expr *e, unsigned int at))
+{
+	struct expr *e = &r->e;
+
+	rules_proto_port(e, EXPR_SPORT);
+	put_host(e, 2);
+	expr_map_to(e, "mine", 0, 3);
+}
+
+void rules_claim(struct rules *r, void (*put_host)(struct expr *e, unsigned int at))
+{
+	struct expr *e = &r->e;
+
+	rules_proto_port(e, EXPR_SPORT);
+	put_host(e, 2);
+	expr_daddr(e, 3);
+	expr_map_update(e, "mine", 0, 3, 0);
+	rules_proto_port(e, EXPR_SPORT);
+	expr_set_put(e, EXPR_UPDATE, "taken", 0);
+}
+
+static void fill_claimed(struct rules *r)
+{
+	struct expr *e = rules_begin(r, "claimed");
+
+	expr_nfproto_ipv4(e, true);
+	rules_claimed_by(r, expr_saddr);
+	rules_claim(r, expr_saddr);
+	expr_masquerade(e);
+	rules_end(r);
+
+	e = rules_begin(r, "claimed");
+	expr_goto(e, "moved");
 	rules_end(r);
 }
 
@@ -335,7 +367,8 @@ static void fill_moved(struct rules *r)
 	expr_nfproto_ipv4(e, true);
 	rules_proto_port(e, EXPR_SPORT);
 	expr_saddr(e, 2);
-	expr_set_drop(e, "mine", 0);
+	expr_daddr(e, 3);
+	expr_map_drop(e, "mine", 0, 3);
 	expr_goto(e, "moved");
 	rules_end(r);
 
@@ -439,6 +472,7 @@ int rules_put(struct firewall *fw, uint32_t next_set)
 	fill_adapted(&r);
 	fill_hairpin(&r);
 	fill_outsrc(&r, &fw->config);
+	fill_claimed(&r);
 	fill_moved(&r);
 	learn_fill(&r, fw->config.learn);
 	if (fw->config.router)

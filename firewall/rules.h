@@ -36,6 +36,11 @@ void rules_proto_port(struct expr *e, enum expr_port which);
 /* saddr . proto . port from the field `at` on */
 void rules_saddr_proto_port(struct expr *e, enum expr_port which, unsigned int at);
 
+/* Does the packet's host have the claim on its port, the field of which `put_host` loads? Else the
+ * rule ends. Then that it has: kept alive, or made. */
+void rules_claimed_by(struct rules *r, void (*put_host)(struct expr *e, unsigned int at));
+void rules_claim(struct rules *r, void (*put_host)(struct expr *e, unsigned int at));
+
 /* Static forwards: their DNAT, whose way back leads through the router, and with which ports
  * their hosts go out. */
 void forwards_fill_pre(struct rules *r);
@@ -45,6 +50,8 @@ void forwards_fill_held(struct rules *r);
 
 /* What leaves by the WAN: which claims, leases and flows it keeps alive or makes known. */
 void learn_fill(struct rules *r, const struct firewall_learn *l);
+/* Of the packet that makes a claim its remote is noted, and not told of. */
+void learn_fill_first(struct rules *r, const struct firewall_learn *l, uint8_t protocol);
 /* The way there, and of what passes from LAN to LAN. */
 void learn_fill_hook(struct rules *r, const struct firewall_learn *l);
 

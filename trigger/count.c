@@ -172,6 +172,17 @@ unsigned int count_add(struct count *c, uint8_t protocol, uint16_t port,
 	return p->n;
 }
 
+size_t count_remotes(struct count *c, uint8_t protocol, uint16_t port,
+		     struct in_addr remote[COUNT_REMOTES])
+{
+	uint16_t place = *place_of(c, protocol, port);
+	const struct candidate *p = place ? &c->port[place - 1] : NULL;
+
+	if (p)
+		memcpy(remote, p->remote, p->n * sizeof(*remote));
+	return p ? p->n : 0;
+}
+
 void count_forget(struct count *c, uint8_t protocol, uint16_t port)
 {
 	uint16_t place = *place_of(c, protocol, port);

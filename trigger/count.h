@@ -24,6 +24,9 @@ void count_free(struct count *c);            /* NULL is fine */
  * COUNT_REMOTES. protocol: TCP or UDP. */
 unsigned int count_add(struct count *c, uint8_t protocol, uint16_t port,
 		       struct in_addr remote, uint64_t now_ms);
+/* To which: as many as count_add() said last. */
+size_t count_remotes(struct count *c, uint8_t protocol, uint16_t port,
+		     struct in_addr remote[COUNT_REMOTES]);
 /* It begins anew. */
 void count_forget(struct count *c, uint8_t protocol, uint16_t port);
 /* How many ports are remembered. */

@@ -59,6 +59,8 @@ static void tell(struct trigger *t, enum trigger_what what, const struct packet 
 	int err;
 
 	memcpy(e.mac, p->mac, sizeof(e.mac));
+	if (what == TRIGGER_ALMOST)
+		e.n_told = (uint8_t)count_remotes(t->count, p->protocol, p->port, e.told);
 	err = channel_put(t->channel, RECORD_TRIGGER_EVENT, &e);
 	if (err)
 		log_debug("the core does not take an event: %s", strerror(-err));
@@ -80,8 +82,10 @@ static bool is_instant(const struct trigger_setup *s, const struct packet *p)
 static void take_packet(void *arg, const struct packet *p)
 {
 	struct trigger *t = arg;
-	unsigned int k = p->protocol == IPPROTO_TCP ? t->setup.tcp_remotes
-						    : t->setup.udp_remotes;
+	bool tcp = p->protocol == IPPROTO_TCP;
+	unsigned int k = tcp ? t->setup.tcp_remotes : t->setup.udp_remotes;
+	bool silent = tcp ? t->setup.tcp_silent : t->setup.udp_silent;
+	unsigned int n = 0;
 
 	if (p->group == t->setup.watch_group) {
 		tell(t, TRIGGER_WATCHED, p);
@@ -89,11 +93,16 @@ static void take_packet(void *arg, const struct packet *p)
 	}
 	if (p->group != t->setup.count_group)
 		return;
-	if (!is_instant(&t->setup, p) &&
-	    count_add(t->count, p->protocol, p->port, p->remote, t->now_ms) < k)
-		return;
-	count_forget(t->count, p->protocol, p->port);
-	tell(t, TRIGGER_COUNTED, p);
+	if (!is_instant(&t->setup, p))
+		n = count_add(t->count, p->protocol, p->port, p->remote, t->now_ms);
+	else
+		n = k;
+	if (n >= k) {
+		count_forget(t->count, p->protocol, p->port);
+		tell(t, TRIGGER_COUNTED, p);
+	} else if (silent && n + 1 == k) {
+		tell(t, TRIGGER_ALMOST, p);
+	}
 }
 
 /* Returns how many datagrams there were, BURST at most. */

@@ -345,9 +345,9 @@ def test_claims_come_back_after_a_flush(lab, gw, port):
         for remote in (net.REMOTE1, net.REMOTE2):
             assert net.source_seen(first, lab.inet, remote) == (net.WAN, p)
         lab.gw.nft("flush ruleset\n" + net.MASQUERADE)
-        for name in ("mine", "taken"):
+        for kind, name in (("map", "mine"), ("set", "taken")):
             net.wait_for(lambda: f"udp . {p}" in lab.gw.run(
-                "nft", "list", "set", "inet", "portreeve", name).stdout, 1, name)
+                "nft", "list", kind, "inet", "portreeve", name).stdout, 1, name)
         assert net.source_seen(second, lab.inet)[1] != p
         assert net.source_seen(first, lab.inet) == (net.WAN, p)
 

@@ -389,14 +389,14 @@ def test_a_claim_lives_while_it_is_used_by_its_host(home, fw, port):
     with home.console.udp(p) as one:
         source_seen(one, home.inet)
         home.gw.nft(f"""delete element inet portreeve mine {{ udp . {p} . {CONSOLE} }}
-            add element inet portreeve mine {{ udp . {p} . {CONSOLE} timeout 30s }}
+            add element inet portreeve mine {{ udp . {p} . {CONSOLE} timeout 30s : {REMOTE1} }}
             delete element inet portreeve taken {{ udp . {p} }}
             add element inet portreeve taken {{ udp . {p} timeout 30s }}""")
         source_seen(one, home.inet)
-    for name in ("mine", "taken"):
-        left = [e["elem"]["expires"] for e in fw.elements("set", name)
-                if p in e["elem"]["val"]["concat"]]
-        assert left and left[0] >= 118, name
+    left = [e["elem"]["expires"] for e in
+            [m[0] for m in fw.elements("map", "mine")] + fw.elements("set", "taken")
+            if p in e["elem"]["val"]["concat"]]
+    assert len(left) == 2 and min(left) >= 118
 
 
 def test_one_hosts_port_scan_takes_no_other_hosts_ports(home, fw):

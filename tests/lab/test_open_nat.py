@@ -145,6 +145,74 @@ def test_what_does_not_count_opens_nothing(lab, gw, ports):
         assert [l["external_port"] for l in gw.list()] == [q]
 
 
+def test_what_went_to_a_quiet_port_is_no_remote_of_a_port(lab, gw, ports):
+    """The first one neither, of which the kernel tells nobody whatever it was"""
+    p, q = ports(), ports()
+    with lab.console.udp(p) as s, lab.console.udp(q) as last:
+        plays(s, net.REMOTE1, port=53)
+        plays(s, net.REMOTE2)
+        plays(last)
+        opened(gw, q)
+        assert not gw.lease("udp", p)
+        plays(s, net.REMOTE2, "12.0.0.9")
+        opened(gw, p)
+
+
+def test_a_remote_counts_for_as_long_as_the_window(lab, gw, ports):
+    """Also the first of a port, and one that comes again is not two"""
+    p, q = ports(), ports()
+    with lab.console.udp(p) as s, lab.console.udp(q) as last:
+        plays(s, net.REMOTE1)
+        time.sleep(1.2)
+        plays(s, net.REMOTE2)
+        time.sleep(1.2)
+        for _ in range(3):
+            plays(s, net.REMOTE1)
+            time.sleep(0.4)
+        plays(last)
+        opened(gw, q)
+        assert not gw.lease("udp", p)
+        plays(s)
+        opened(gw, p)
+
+
+# Prints the length of each packet that the log tells of.
+READER = """
+import socket, struct
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+s.bind((0, 0))
+attr = (struct.pack("=HHBxxx", 5, 1, 1) + struct.pack("=HH", 10, 2) +
+        struct.pack("!LBB", 64, 2, 0) + bytes(2) + struct.pack("=HH", 8, 5) + struct.pack("!L", 1))
+body = struct.pack("!BBH", 0, 0, 5351) + attr
+s.send(struct.pack("=LHHLL", 16 + len(body), 4 << 8 | 1, 5, 1, 0) + body)
+print("bound", struct.unpack_from("=i", s.recv(4096), 16)[0], flush=True)
+while True:
+    print("told", len(s.recv(4096)), flush=True)
+"""
+
+
+@pytest.mark.parametrize("window", ["60s", "2m"])
+def test_a_ports_only_remote_wakes_nobody(own_lab, window):
+    """Most ports have one all their life. Where the kernel remembers pairs for less than the
+    window it is told of all the same."""
+    with gateway.Gateway(own_lab, gateway.CONFIG + f'open-nat {{ window = "{window}" }}\n') as g:
+        g.kill()  # the rules stay
+        reader = own_lab.gw.start("python3", "-c", READER)
+        try:
+            def told():
+                return reader.output().count("told ")
+            net.wait_for(lambda: "bound 0" in reader.output(), what="the group")
+            silent = window == "60s"
+            with own_lab.console.udp(40001) as s, own_lab.console.udp(40003) as test:
+                plays(s, net.REMOTE1, net.REMOTE1)
+                plays(s, net.REMOTE2)
+                net.wait_for(lambda: told() == 2 - silent, what="what is told of")
+                plays(test, net.REMOTE1, port=10025)  # a console's test of the network
+                net.wait_for(lambda: told() == 3 - silent, what="the test to be told of")
+        finally:
+            reader.stop()
+
+
 def test_tcp_opens_at_the_fourth_remote(lab, gw, ports):
     """BitTorrent's way: it listens and connects from one port"""
     p = ports()

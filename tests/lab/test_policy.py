@@ -324,7 +324,7 @@ def test_no_theft_of_a_port_in_use(lab, gw, port):
         assert c.delete(UDP, p).lifetime == 0  # there is none any more
         # Its flow goes on, and so does its claim on the port.
         assert net.source_seen(s, lab.inet) == (net.WAN, x)
-        claims = net.sh(lab.gw.argv("nft", "list", "set", "inet", "portreeve", "mine"))
+        claims = net.sh(lab.gw.argv("nft", "list", "map", "inet", "portreeve", "mine"))
         assert f"udp . {x} . {net.CONSOLE} " in claims
 
 

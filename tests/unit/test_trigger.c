@@ -56,6 +56,24 @@ static void each_port_and_protocol_counts_by_itself(void **state)
 	assert_int_equal(count_ports(*state), 4);
 }
 
+static void it_says_which_remotes_there_were(void **state)
+{
+	struct in_addr to[COUNT_REMOTES];
+
+	assert_int_equal(count_remotes(*state, IPPROTO_UDP, 3074, to), 0);
+	count_add(*state, IPPROTO_UDP, 3074, remote(1), 0);
+	count_add(*state, IPPROTO_UDP, 3074, remote(2), WINDOW_MS);
+	assert_int_equal(count_remotes(*state, IPPROTO_UDP, 3074, to), 2);
+	assert_int_equal(to[0].s_addr, remote(1).s_addr);
+	assert_int_equal(to[1].s_addr, remote(2).s_addr);
+	assert_int_equal(count_add(*state, IPPROTO_UDP, 3074, remote(3), WINDOW_MS + 1),
+			 2);
+	assert_int_equal(count_remotes(*state, IPPROTO_UDP, 3074, to), 2);
+	assert_int_equal(to[0].s_addr, remote(2).s_addr);
+	count_forget(*state, IPPROTO_UDP, 3074);
+	assert_int_equal(count_remotes(*state, IPPROTO_UDP, 3074, to), 0);
+}
+
 static void a_remote_counts_for_as_long_as_the_window(void **state)
 {
 	count_add(*state, IPPROTO_UDP, 3074, remote(1), 0);
@@ -151,6 +169,16 @@ static void records_out_of_range_are_refused(void **state)
 	e.ext_port = 3074;
 	e.remote_port = 0;
 	assert_false(trigger_event_valid(&e));
+	e.remote_port = 5000;
+	assert_true(trigger_event_valid(&e));
+	e.n_told = 1; /* of one remote missing only */
+	assert_false(trigger_event_valid(&e));
+	e.what = TRIGGER_ALMOST;
+	assert_true(trigger_event_valid(&e));
+	e.n_told = 0;
+	assert_false(trigger_event_valid(&e));
+	e.n_told = TRIGGER_REMOTES_MAX + 1;
+	assert_false(trigger_event_valid(&e));
 
 	assert_true(trigger_setup_valid(&s));
 	s.udp_remotes = COUNT_REMOTES + 1;
@@ -165,6 +193,10 @@ static void records_out_of_range_are_refused(void **state)
 	assert_false(trigger_setup_valid(&s));
 	s.instant[0].first = 0;
 	assert_true(trigger_setup_valid(&s));
+	s.udp_silent = s.tcp_silent = 1;
+	assert_true(trigger_setup_valid(&s));
+	s.tcp_silent = 2;
+	assert_false(trigger_setup_valid(&s));
 }
 
 /* ---- The packet log ---- */
@@ -380,6 +412,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		COUNTS(remotes_are_counted_once_whatever_their_port),
 		COUNTS(each_port_and_protocol_counts_by_itself),
+		COUNTS(it_says_which_remotes_there_were),
 		COUNTS(a_remote_counts_for_as_long_as_the_window),
 		COUNTS(of_many_remotes_the_latest_are_remembered),
 		COUNTS(what_is_forgotten_begins_anew),

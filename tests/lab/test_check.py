@@ -243,8 +243,9 @@ def test_an_input_chain_that_keeps_clients_from_asking(lab, gw, check, port):
         assert console.ask(console.request(pcp.UDP, port(), port())) is None
         for fix in fixes:
             lab.gw.run("sh", "-c", fix, check=True)
-        x = port()
-        assert console.map(pcp.UDP, port(), x).external == x
+        with pcp.Client(lab.console) as client:
+            x = port()
+            assert client.map(pcp.UDP, port(), x).external == x
 
 
 def test_a_machine_that_does_not_route(lab, gw, check, opened):

@@ -189,7 +189,8 @@ static void fill_leased(struct rules *r, const struct firewall_learn *l)
 		rules_end(r);
 	}
 	return_replies(r, "leased");
-	rules_begin(r, "leased");
+	e = rules_begin(r, "leased");
+	expr_nfproto_ipv4(e, true); /* nft has a name for the remote then */
 	rules_claim(r, expr_ct_saddr);
 	rules_end(r);
 }
@@ -342,6 +343,7 @@ static void fill_out(struct rules *r, const struct firewall_learn *l)
 	/* The host that made the claim keeps it; nobody else can. A flow's first packet has done
 	 * so on its way here. */
 	e = rules_begin(r, "out");
+	expr_nfproto_ipv4(e, true);
 	expr_ct_status(e, IPS_CONFIRMED, true);
 	rules_proto_port(e, EXPR_SPORT);
 	expr_in_set(e, "taken", 0);

@@ -251,7 +251,6 @@ static void wait_for_flow(struct core *c, const struct trigger_event *e,
 		return;
 	c->unknown[c->n_unknown++] = (struct core_unknown){
 		*e, tries, clock_ms() + (AGAIN_MS << (tries - 1))};
-	arm_unknown(c);
 }
 
 void core_unknown_due(int fd, short what, void *arg)
@@ -275,8 +274,10 @@ void core_unknown_due(int fd, short what, void *arg)
 
 static void core_event(void *arg, const struct trigger_event *e)
 {
-	if (take_event(arg, e) == -ENOENT)
-		wait_for_flow(arg, e, 1);
+	if (take_event(arg, e) != -ENOENT)
+		return;
+	wait_for_flow(arg, e, 1);
+	arm_unknown(arg);
 }
 
 /* What was told to somebody who is gone is told again. */

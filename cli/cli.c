@@ -310,6 +310,26 @@ int cli_take_port(const struct cli *cli, const char *command, int argc, char **a
 	return CLI_OK;
 }
 
+int cli_ask_port(const struct cli *cli, const char *command, int argc, char **argv,
+		 int (*ask)(const struct cli *cli, const char *protocol, uint16_t port,
+			    json_t *ports),
+		 json_t **ports)
+{
+	struct port_range range;
+	int code = cli_take_port(cli, command, argc, argv, &range);
+
+	*ports = code ? NULL : json_array();
+	if (!code && range.tcp)
+		code = ask(cli, "tcp", range.first, *ports);
+	if (!code && range.udp)
+		code = ask(cli, "udp", range.first, *ports);
+	if (code) {
+		json_decref(*ports);
+		*ports = NULL;
+	}
+	return code;
+}
+
 enum option_value {
 	OPTION_DIR = 256,
 	OPTION_JSON,

@@ -114,6 +114,12 @@ bool cli_take_target(const char *text, struct cli_target *out);
  * printed. */
 int cli_take_port(const struct cli *cli, const char *command, int argc, char **argv,
 		  struct port_range *out);
+/* Asks about that port, for each of its protocols. *ports: what `ask` put there, NULL after a
+ * failure. CLI_OK, or what was printed. */
+int cli_ask_port(const struct cli *cli, const char *command, int argc, char **argv,
+		 int (*ask)(const struct cli *cli, const char *protocol, uint16_t port,
+			    json_t *ports),
+		 json_t **ports);
 
 /* One lease in a few words, as "udp/3074 to 192.168.1.20:3074 (pcp+upnp)". */
 const char *cli_lease_text(const json_t *lease, char *buf, size_t size);

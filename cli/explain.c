@@ -169,17 +169,9 @@ static int answer(const struct cli *cli, json_t *ports)
 
 int cli_explain(struct cli *cli, int argc, char **argv)
 {
-	struct port_range range;
 	json_t *ports;
-	int code = cli_take_port(cli, "explain", argc, argv, &range);
+	int code = cli_ask_port(cli, "explain", argc, argv, ask, &ports);
 
-	if (code)
-		return code;
-	ports = json_array();
-	if (range.tcp)
-		code = ask(cli, "tcp", range.first, ports);
-	if (!code && range.udp)
-		code = ask(cli, "udp", range.first, ports);
 	if (!code)
 		code = answer(cli, ports);
 	json_decref(ports);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "base/room.h"
 #include "cli/cli.h"
 #include "cli/names.h"
 #include "cli/table.h"
@@ -65,19 +66,15 @@ static int rows_add(void *arg, json_t *lease)
 	const json_t *traffic = json_object_get(lease, "traffic");
 	long long port = cli_number(lease, "external_port");
 	bool udp = strcmp(cli_text(lease, "protocol"), "udp") == 0;
+	struct row *row;
 	char *text;
 
 	if (port < 0 || port > 65535)
 		return -EBADMSG;
-	if (rows->n == rows->room) {
-		size_t room = rows->room ? 2 * rows->room : 256;
-		struct row *row = realloc(rows->row, room * sizeof(*row));
-
-		if (!row)
-			return -ENOMEM;
-		rows->row = row;
-		rows->room = room;
-	}
+	row = room_for(rows->row, &rows->room, rows->n + 1, sizeof(*row));
+	if (!row)
+		return -ENOMEM;
+	rows->row = row;
 	name_device(rows, lease);
 	rows->used = rows->used || cli_number(traffic, "idle_s") >= 0;
 	rows->counted = rows->counted || cli_number(traffic, "packets") >= 0;

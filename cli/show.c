@@ -144,18 +144,10 @@ static int answer(const struct cli *cli, json_t *ports, const char *port)
 
 int cli_show(struct cli *cli, int argc, char **argv)
 {
-	struct port_range range;
 	json_t *ports;
 	char text[256];
-	int code = cli_take_port(cli, "show", argc, argv, &range);
+	int code = cli_ask_port(cli, "show", argc, argv, ask, &ports);
 
-	if (code)
-		return code;
-	ports = json_array();
-	if (range.tcp)
-		code = ask(cli, "tcp", range.first, ports);
-	if (!code && range.udp)
-		code = ask(cli, "udp", range.first, ports);
 	if (!code)
 		code = answer(cli, ports, text_safe(argv[0], text, sizeof(text)));
 	json_decref(ports);

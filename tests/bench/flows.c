@@ -9,60 +9,12 @@
  * All in one thread, on one processor and ahead of others there, as the kernel takes each
  * datagram all the way while it is sent.
  */
-#include <arpa/inet.h>
-#include <err.h>
-#include <fcntl.h>
-#include <netinet/ip.h>
-#include <netinet/udp.h>
-#include <sched.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
-#define BATCH 32
-#define FIRST_PORT 1024
+#include "datagram.h"
+
 #define LAST_MS 200 /* so long after the last one we wait for late ones */
-
-struct datagram {
-	struct iphdr ip;
-	struct udphdr udp;
-	uint32_t number;
-};
-
-static void enter(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || setns(fd, CLONE_NEWNET))
-		err(1, "%s", path);
-	close(fd);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-/* Others on this machine must not show in what is measured. */
-static void alone(void)
-{
-	const struct sched_param first = {.sched_priority = 1};
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((unsigned)sched_getcpu(), &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		err(1, "sched_setaffinity");
-	if (sched_setscheduler(0, SCHED_FIFO, &first))
-		warn("SCHED_FIFO");
-}
 
 static int open_receiver(const char *ns, uint16_t port)
 {
@@ -88,21 +40,6 @@ static int open_sender(const char *ns)
 	if (fd < 0)
 		err(1, "raw socket");
 	return fd;
-}
-
-static struct datagram make(in_addr_t from, in_addr_t to, uint16_t port)
-{
-	return (struct datagram){
-		.ip = {.version = 4,
-		       .ihl = 5,
-		       .ttl = 64,
-		       .protocol = IPPROTO_UDP,
-		       .tot_len = htons(sizeof(struct datagram)),
-		       .saddr = from,
-		       .daddr = to},
-		.udp = {.dest = htons(port),
-			.len = htons(sizeof(struct udphdr) + sizeof(uint32_t))},
-	};
 }
 
 static unsigned int drain(int fd)
@@ -159,9 +96,9 @@ int main(int argc, char **argv)
 		errx(64, "COUNT: 1 to %u", 65535 - FIRST_PORT);
 	rx = open_receiver(argv[2], (uint16_t)strtoul(argv[6], NULL, 10));
 	tx = open_sender(argv[1]);
-	of = make(inet_addr(argv[3]), inet_addr(argv[4]),
-		  (uint16_t)strtoul(argv[5], NULL, 10));
-	alone();
+	of = datagram(inet_addr(argv[3]), 0, inet_addr(argv[4]),
+		      (uint16_t)strtoul(argv[5], NULL, 10), 0);
+	stay();
 	for (unsigned int i = 0; i < count; i += BATCH) {
 		unsigned int some = count - i < BATCH ? count - i : BATCH;
 		uint64_t began = now_ns();
@@ -173,9 +110,7 @@ int main(int argc, char **argv)
 	for (uint64_t end = now_ns() + LAST_MS * 1000000ULL;
 	     arrived < count && now_ns() < end;)
 		arrived += drain(rx);
-	printf("{\"sent\":%u,\"arrived\":%u,\"us\":[", count, arrived);
-	for (size_t i = 0; i < n; i++)
-		printf("%s%.3f", i ? "," : "", us[i]);
-	printf("]}\n");
+	printf("{\"sent\":%u,\"arrived\":%u,", count, arrived);
+	print_us(us, n);
 	return 0;
 }

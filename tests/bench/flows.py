@@ -36,14 +36,12 @@ class Plain:
         self.lab.gw.nft("delete table inet plain")
 
 
-def build(folder):
-    """The built tool, or one compiled here and now."""
-    built = os.path.join(os.environ.get("PORTREEVE_BUILD", "."), "tests/bench/flows")
-    if os.access(built, os.X_OK):
-        return built
-    program = os.path.join(folder, "flows")
-    net.sh(["cc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-o", program,
-            os.path.join(HERE, "flows.c")], timeout=60)
+def build(folder, name):
+    """The program of that name, compiled here once."""
+    program = os.path.join(folder, name)
+    if not os.access(program, os.X_OK):
+        net.sh(["cc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-o", program,
+                os.path.join(HERE, name + ".c")], timeout=60)
     return program
 
 
@@ -76,7 +74,7 @@ def measure(sides, counts, rounds):
         for _ in range(max(rounds, ROUNDS)):
             for name, lab, _, most in sides:
                 if count <= most:
-                    took[name] += one(name, lab, build(lab.dir), *ports[name])
+                    took[name] += one(name, lab, build(lab.dir, "flows"), *ports[name])
         for name, values in took.items():
             found[name][count] = undisturbed(values)
     return found

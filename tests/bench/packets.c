@@ -11,76 +11,25 @@
  * microseconds of one frame in each batch of 32; the kernel takes it all the way while it is sent.
  * latency: from each port one datagram to either remote, then others from REMOTE1 to it, each from
  * another port. Prints the microseconds from the second datagram to the first of those that came
- * in, in ascending order: {"us":[...],"shut":n}; shut: of ports that did not open within 2 s.
+ * in, in ascending order: {"shut":n,"us":[...]}; shut: of ports that did not open within 2 s.
  */
-#include <arpa/inet.h>
-#include <err.h>
-#include <fcntl.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
-#include <netinet/ip.h>
-#include <netinet/udp.h>
-#include <sched.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
-#define BATCH 32
-#define FIRST_PORT 1024
+#include "datagram.h"
+
 #define PROBES 4000
 #define PATIENCE_NS 2000000000ULL
 #define NEAR_NS 20000000ULL /* till then a stranger comes every 20 us, later every ms */
-
-struct datagram {
-	struct iphdr ip;
-	struct udphdr udp;
-	uint32_t number;
-};
 
 struct frame {
 	struct ether_header eth;
 	struct datagram d;
 } __attribute__((packed));
-
-static void enter(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || setns(fd, CLONE_NEWNET))
-		err(1, "%s", path);
-	close(fd);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-static struct datagram make(in_addr_t from, uint16_t sport, in_addr_t to, uint16_t dport,
-			    uint32_t number)
-{
-	return (struct datagram){
-		.ip = {.version = 4,
-		       .ihl = 5,
-		       .ttl = 64,
-		       .protocol = IPPROTO_UDP,
-		       .tot_len = htons(sizeof(struct datagram)),
-		       .saddr = from,
-		       .daddr = to},
-		.udp = {.source = htons(sport),
-			.dest = htons(dport),
-			.len = htons(sizeof(struct udphdr) + sizeof(uint32_t))},
-		.number = htonl(number),
-	};
-}
 
 static uint16_t checksum(const void *data, size_t n)
 {
@@ -126,7 +75,7 @@ static void flood_frame(const struct flood *f, uint32_t i, struct frame *out)
 	memcpy(out->eth.ether_dhost, f->mac, 6);
 	memcpy(out->eth.ether_shost, "\2\0\0\0\0\1", 6);
 	out->eth.ether_type = htons(ETHERTYPE_IP);
-	out->d = make(htonl(host), (uint16_t)port, f->remote, f->dport, i);
+	out->d = datagram(htonl(host), (uint16_t)port, f->remote, f->dport, i);
 	out->d.ip.check = checksum(&out->d, sizeof(struct iphdr));
 }
 
@@ -143,21 +92,6 @@ static void flood_batch(const struct flood *f, uint32_t first, uint32_t n)
 	}
 	if (sendmmsg(f->fd, m, n, 0) != (int)n)
 		err(1, "sendmmsg");
-}
-
-/* On one processor and ahead of others: what the kernel puts off of a frame's way is done
- * there, when we yield. */
-static void stay(void)
-{
-	const struct sched_param first = {.sched_priority = 1};
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((unsigned)sched_getcpu(), &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		err(1, "sched_setaffinity");
-	if (sched_setscheduler(0, SCHED_FIFO, &first))
-		warn("SCHED_FIFO");
 }
 
 static int flood(char **argv)
@@ -203,10 +137,8 @@ static int flood(char **argv)
 			took[n++] = (double)(now - last) / 1000 / BATCH;
 		last = now_ns();
 	}
-	printf("{\"sent\":%u,\"us\":[", f.count);
-	for (size_t i = 0; i < n; i++)
-		printf("%s%.3f", i ? "," : "", took[i]);
-	printf("]}\n");
+	printf("{\"sent\":%u,", f.count);
+	print_us(took, n);
 	free(took);
 	return 0;
 }
@@ -253,9 +185,9 @@ static double one_port(const struct latency *l, uint16_t port, uint32_t *source)
 	began = now_ns();
 	play(fd, l->remote[1]);
 	for (uint32_t i = 0; i < PROBES && now_ns() - began < PATIENCE_NS; i++) {
-		struct datagram d = make(l->remote[0],
-					 (uint16_t)(FIRST_PORT + *source % 60000), l->wan,
-					 port, i);
+		struct datagram d = datagram(l->remote[0],
+					     (uint16_t)(FIRST_PORT + *source % 60000),
+					     l->wan, port, i);
 
 		(*source)++;
 		sent[i] = now_ns();
@@ -294,10 +226,8 @@ static int latency(char **argv)
 		n_us += us[n_us] >= 0;
 	}
 	qsort(us, n_us, sizeof(*us), by_size);
-	printf("{\"us\":[");
-	for (uint32_t i = 0; i < n_us; i++)
-		printf("%s%.1f", i ? "," : "", us[i]);
-	printf("],\"shut\":%u}\n", n - n_us);
+	printf("{\"shut\":%u,", n - n_us);
+	print_us(us, n_us);
 	free(us);
 	return 0;
 }

@@ -2,14 +2,12 @@
 """What a packet of a LAN host costs on its way out: without our table, with it, and with the
 daemon that reads of new flows; and how soon a port opens to who plays."""
 import json
-import os
 import statistics
 
 import flows
 import gateway
 import net
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 ESTABLISHED, NEW, PACED, ROUNDS = 100000, 50000, 64000, 8
 HOSTS = 200  # so that none of them reaches its limits
 FIRST_HOST, DISCARD = "192.168.77.40", 9
@@ -30,17 +28,6 @@ SINK = f"""table netdev sink {{
 """
 
 
-def build(folder):
-    """The built tool, or one compiled here and now."""
-    built = os.path.join(os.environ.get("PORTREEVE_BUILD", "."), "tests/bench/packets")
-    if os.access(built, os.X_OK):
-        return built
-    program = os.path.join(folder, "packets")
-    net.sh(["cc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-o", program,
-            os.path.join(HERE, "packets.c")], timeout=60)
-    return program
-
-
 def arrived(lab):
     out = lab.inet.run("nft", "-j", "list", "counters", check=True).stdout
     return next(x["counter"]["packets"] for x in json.loads(out)["nftables"] if "counter" in x)
@@ -52,7 +39,8 @@ def flood(lab, count, new, hosts=HOSTS, sport=3074, rate=0, first=FIRST_HOST):
         lab.gw.run("conntrack", "-F")
     link = json.loads(lab.gw.run("ip", "-j", "link", "show", "br-lan", check=True).stdout)
     before = arrived(lab)
-    r = json.loads(net.sh([build(lab.dir), "flood", f"{net.NETNS}/{lab.console.ns}",
+    r = json.loads(net.sh([flows.build(lab.dir, "packets"), "flood",
+                           f"{net.NETNS}/{lab.console.ns}",
                            link[0]["address"], first,
                            str(hosts), str(sport), net.REMOTE1, str(DISCARD), str(count),
                            str(int(new)), str(rate)], timeout=120))
@@ -75,7 +63,7 @@ def in_set(lab, name):
 
 
 def latency(lab, ports=300):
-    out = net.sh([build(lab.dir), "latency", f"{net.NETNS}/{lab.console.ns}",
+    out = net.sh([flows.build(lab.dir, "packets"), "latency", f"{net.NETNS}/{lab.console.ns}",
                   f"{net.NETNS}/{lab.inet.ns}", net.WAN, net.REMOTE1, net.REMOTE2, "20001",
                   str(ports)], timeout=120)
     return json.loads(out)

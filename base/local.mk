@@ -10,6 +10,7 @@ libbase_a_SOURCES = \
 	base/nat.c base/nat.h \
 	base/portset.c base/portset.h \
 	base/record.c base/record.h \
+	base/room.h \
 	base/scoped.h \
 	base/wire.h
 

@@ -3,23 +3,18 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/room.h"
 #include "daemon/control_inside.h"
 
 void control_keys_add(void *arg, const struct lease *l)
 {
 	struct control_keys *k = arg;
+	struct control_key *key = room_for(k->key, &k->room, k->n + 1, sizeof(*key));
 
-	if (k->n == k->room) {
-		size_t room = k->room ? 2 * k->room : 64;
-		struct control_key *key = realloc(k->key, room * sizeof(*key));
-
-		if (!key) {
-			k->failed = true;
-			return;
-		}
-		k->key = key;
-		k->room = room;
-	}
+	k->failed = k->failed || !key;
+	if (!key)
+		return;
+	k->key = key;
 	k->key[k->n++] = (struct control_key){
 		.protocol = l->protocol,
 		.ext_port = l->ext_port,

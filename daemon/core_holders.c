@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/room.h"
 #include "daemon/core_inside.h"
 
 #define LOOK_SOON_MS 100
@@ -39,7 +40,7 @@ static void note_lease(void *arg, const struct lease *l)
 {
 	struct hosts *h = arg;
 	uint64_t until_ms = until(l, h->now_ms);
-	struct firewall_host *last = h->n ? &h->host[h->n - 1] : NULL;
+	struct firewall_host *last = h->n ? &h->host[h->n - 1] : NULL, *more;
 
 	if (!l->enabled || h->failed)
 		return;
@@ -48,16 +49,11 @@ static void note_lease(void *arg, const struct lease *l)
 			last->until_ms = until_ms;
 		return;
 	}
-	if (h->n == h->room) {
-		size_t room = h->room ? 2 * h->room : 64;
-		struct firewall_host *more = reallocarray(h->host, room, sizeof(*more));
-
-		h->failed = !more;
-		if (!more)
-			return;
-		h->host = more;
-		h->room = room;
-	}
+	more = room_for(h->host, &h->room, h->n + 1, sizeof(*more));
+	h->failed = !more;
+	if (!more)
+		return;
+	h->host = more;
 	h->host[h->n++] = (struct firewall_host){l->internal, until_ms};
 }
 

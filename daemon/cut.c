@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/room.h"
 #include "daemon/ledger.h"
 #include "daemon/pace.h"
 #include "firewall/conntrack.h"
@@ -214,17 +215,14 @@ static void note_claim(void *arg, uint8_t protocol, uint16_t port,
 {
 	struct claims *cs = arg;
 
+	struct firewall_claim *more;
+
 	if (port < CLAIMS_FIRST)
 		return;
-	if (cs->n == cs->room) {
-		size_t room = cs->room ? cs->room * 2 : 256;
-		struct firewall_claim *more = reallocarray(cs->one, room, sizeof(*more));
-
-		if (!more)
-			return;
-		cs->one = more;
-		cs->room = room;
-	}
+	more = room_for(cs->one, &cs->room, cs->n + 1, sizeof(*more));
+	if (!more)
+		return;
+	cs->one = more;
 	cs->one[cs->n++] = (struct firewall_claim){protocol, port, internal};
 }
 

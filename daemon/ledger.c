@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/room.h"
 #include "daemon/lease_log.h"
 #include "firewall/firewall.h"
 
@@ -17,24 +18,7 @@
 #define LEDGER_JUDGE 8192 /* leases that end in one transaction after a reload */
 #define LEDGER_RETRY_MS 1000
 
-/* ---- The log ---- */
-
 /* ---- One transaction ---- */
-
-bool ledger_grow(void **array, size_t n, size_t *room, size_t size)
-{
-	size_t want = *room ? *room * 2 : 64;
-	void *p;
-
-	if (n < *room)
-		return true;
-	p = reallocarray(*array, want, size);
-	if (!p)
-		return false;
-	*array = p;
-	*room = want;
-	return true;
-}
 
 static void step_result(void *arg, size_t i, int err)
 {
@@ -217,12 +201,12 @@ static void commit_ready(evutil_socket_t fd, short what, void *arg)
 
 struct ledger_waiter *ledger_waiter(struct ledger *l)
 {
-	void *waiters = l->waiter;
-	struct ledger_waiter *w;
+	struct ledger_waiter *w = room_for(l->waiter, &l->waiter_room, l->n_waiters + 1,
+					   sizeof(*w));
 
-	if (!ledger_grow(&waiters, l->n_waiters, &l->waiter_room, sizeof(*l->waiter)))
+	if (!w)
 		return NULL;
-	l->waiter = waiters;
+	l->waiter = w;
 	w = &l->waiter[l->n_waiters++];
 	*w = (struct ledger_waiter){.first = l->changes.n};
 	return w;
@@ -231,16 +215,13 @@ struct ledger_waiter *ledger_waiter(struct ledger *l)
 int ledger_waiter_end(struct ledger *l)
 {
 	struct ledger_waiter *w = &l->waiter[l->n_waiters - 1];
+	struct ledger_result *result = room_for(l->result, &l->result_room, l->changes.n,
+						sizeof(*result));
 
 	w->n = l->changes.n - w->first;
-	while (l->result_room < l->changes.n) {
-		void *results = l->result;
-
-		if (!ledger_grow(&results, l->result_room, &l->result_room,
-				 sizeof(*l->result)))
-			return -ENOMEM;
-		l->result = results;
-	}
+	if (!result)
+		return -ENOMEM;
+	l->result = result;
 	return 0;
 }
 

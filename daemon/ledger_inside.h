@@ -47,8 +47,6 @@ struct ledger {
 
 void ledger_log_not_allowed(void *arg, const struct lease *lease,
 			    enum lease_reason reason);
-/* Room for one more element of size `size`; false: no memory, *array as it was. */
-bool ledger_grow(void **array, size_t n, size_t *room, size_t size);
 /* A new waiter whose steps begin here; NULL: no memory. */
 struct ledger_waiter *ledger_waiter(struct ledger *l);
 /* Closes the newest waiter: its steps end here. Makes room for their results. */

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/room.h"
 #include "daemon/lease_log.h"
 #include "daemon/ledger_inside.h"
 #include "firewall/firewall.h"
@@ -13,11 +14,12 @@
 /* Keeps one that cannot be judged yet; it runs out in the kernel by itself. */
 static void orphan_keep(struct ledger *l, const struct lease *found, bool kept)
 {
-	void *orphans = l->orphan;
+	struct ledger_orphan *more = room_for(l->orphan, &l->orphan_room,
+					      l->n_orphans + 1, sizeof(*more));
 
-	if (!ledger_grow(&orphans, l->n_orphans, &l->orphan_room, sizeof(*l->orphan)))
+	if (!more)
 		return;
-	l->orphan = orphans;
+	l->orphan = more;
 	l->orphan[l->n_orphans++] = (struct ledger_orphan){*found, kept};
 }
 

@@ -11,6 +11,7 @@
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/room.h"
 #include "firewall/kernel.h"
 
 #define ADOPT_TRIES 20
@@ -81,39 +82,21 @@ static uint64_t adoption_now(const struct adoption *a)
 	return a->now_ms + (clock_ms() - a->clock_ms);
 }
 
-static int room_for(void **buf, size_t *room, size_t need, size_t size)
-{
-	size_t n = *room ? *room : 256;
-	void *p;
-
-	if (need <= *room)
-		return 0;
-	while (n < need)
-		n *= 2;
-	p = realloc(*buf, n * size);
-	if (!p)
-		return -ENOMEM;
-	*buf = p;
-	*room = n;
-	return 0;
-}
-
 /* Reading */
 
 static int note_lease(void *arg, const struct dumped *d)
 {
 	struct adoption *a = arg;
-	void *found = a->found, *userdata = a->userdata;
-	struct found *f;
-	int err = room_for(&found, &a->found_room, a->n_found + 1, sizeof(*a->found));
+	struct found *f = room_for(a->found, &a->found_room, a->n_found + 1, sizeof(*f));
+	uint8_t *userdata = room_for(a->userdata, &a->userdata_room,
+				     a->userdata_len + ELEMENT_USERDATA_MAX, 1);
 
-	a->found = found;
-	if (!err)
-		err = room_for(&userdata, &a->userdata_room,
-			       a->userdata_len + ELEMENT_USERDATA_MAX, 1);
-	a->userdata = userdata;
-	if (err)
-		return err;
+	if (f)
+		a->found = f;
+	if (userdata)
+		a->userdata = userdata;
+	if (!f || !userdata)
+		return -ENOMEM;
 	if (d->key_len != element_map_key_len(a->map) ||
 	    (element_map_has_dest(a->map) && d->data_len != ELEMENT_DEST) ||
 	    d->userdata_len > ELEMENT_USERDATA_MAX) {
@@ -146,13 +129,14 @@ static int note_lease(void *arg, const struct dumped *d)
 static int note_object(void *arg, const struct dumped *d)
 {
 	struct adoption *a = arg;
-	void *one = a->into->one;
-	struct object *o;
-	int err = room_for(&one, &a->into->room, a->into->n + 1, sizeof(*o));
+	struct object *o = room_for(a->into->one, &a->into->room, a->into->n + 1,
+				    sizeof(*o));
 
-	a->into->one = one;
-	if (err || d->key_len > ELEMENT_HOST_KEY)
-		return err;
+	if (!o)
+		return -ENOMEM;
+	a->into->one = o;
+	if (d->key_len > ELEMENT_HOST_KEY)
+		return 0;
 	o = &a->into->one[a->into->n++];
 	memset(o, 0, sizeof(*o));
 	memcpy(o->key, d->key, d->key_len);
@@ -341,14 +325,14 @@ static struct found *find_found(const struct adoption *a, const struct element_k
 
 static int note_filtered(struct adoption *a, const struct lease *l)
 {
-	void *filtered = a->filtered;
-	int err = room_for(&filtered, &a->filtered_room, a->n_filtered + 1,
-			   sizeof(*a->filtered));
+	struct filtered *more = room_for(a->filtered, &a->filtered_room,
+					 a->n_filtered + 1, sizeof(*more));
 
-	a->filtered = filtered;
-	if (!err)
-		a->filtered[a->n_filtered++] = (struct filtered){.lease = *l};
-	return err;
+	if (!more)
+		return -ENOMEM;
+	a->filtered = more;
+	a->filtered[a->n_filtered++] = (struct filtered){.lease = *l};
+	return 0;
 }
 
 /* Of one lease are the elements of one key and one inside port. */

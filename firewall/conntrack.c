@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/room.h"
 #include "firewall/conntrack_inside.h"
 #include "firewall/firewall.h"
 #include "firewall/netlink.h"
@@ -177,20 +178,14 @@ static int judge_one(void *arg, const struct nlmsghdr *nlh)
 {
 	struct judge *j = arg;
 	struct conntrack *ct = j->ct;
-	struct conntrack_entry v;
+	struct conntrack_entry v, *more;
 
 	if (!conntrack_entry_read(nlh, &v) || !flows_must_go(j->f, &v.flow))
 		return 0;
-	if (ct->n_victims == ct->victim_room) {
-		size_t room = ct->victim_room ? ct->victim_room * 2 : 64;
-		struct conntrack_entry *more = reallocarray(ct->victim, room,
-							    sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		ct->victim = more;
-		ct->victim_room = room;
-	}
+	more = room_for(ct->victim, &ct->victim_room, ct->n_victims + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	ct->victim = more;
 	ct->victim[ct->n_victims++] = v;
 	return 0;
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/room.h"
+
 #define IPV4_BITS 96 /* of an IPv4 address in 128 */
 
 void flows_fini(struct flows *f)
@@ -23,21 +25,6 @@ void flows_reset(struct flows *f)
 	f->former = (struct in6_addr)IN6ADDR_ANY_INIT;
 }
 
-static int grow(void **buf, size_t n, size_t *room, size_t size)
-{
-	size_t want = *room ? *room * 2 : 64;
-	void *p;
-
-	if (n < *room)
-		return 0;
-	p = reallocarray(*buf, want, size);
-	if (!p)
-		return -ENOMEM;
-	*buf = p;
-	*room = want;
-	return 0;
-}
-
 static const struct portset *ports_of(const struct flows *f, uint8_t protocol)
 {
 	return protocol == IPPROTO_TCP ? &f->tcp : &f->udp;
@@ -45,12 +32,12 @@ static const struct portset *ports_of(const struct flows *f, uint8_t protocol)
 
 int flows_add(struct flows *f, const struct flow_port *p)
 {
-	void *ports = f->port;
-	int err = grow(&ports, f->n_ports, &f->port_room, sizeof(*f->port));
+	struct flow_port *port = room_for(f->port, &f->port_room, f->n_ports + 1,
+					  sizeof(*port));
 
-	f->port = ports;
-	if (err)
-		return err;
+	if (!port)
+		return -ENOMEM;
+	f->port = port;
 	f->port[f->n_ports++] = *p;
 	portset_add(p->protocol == IPPROTO_TCP ? &f->tcp : &f->udp, p->ext_port,
 		    p->ext_port);
@@ -119,13 +106,14 @@ bool flows_wants(const struct flows *f, const struct lease *l)
 
 int flows_lease(struct flows *f, const struct lease *l)
 {
-	void *leases = f->lease;
-	int err = grow(&leases, f->n_leases, &f->lease_room, sizeof(*f->lease));
+	struct lease *lease = room_for(f->lease, &f->lease_room, f->n_leases + 1,
+				       sizeof(*lease));
 
-	f->lease = leases;
-	if (!err)
-		f->lease[f->n_leases++] = *l;
-	return err;
+	if (!lease)
+		return -ENOMEM;
+	f->lease = lease;
+	f->lease[f->n_leases++] = *l;
+	return 0;
 }
 
 static int by_place(uint8_t protocol_a, uint16_t port_a, uint8_t protocol_b,

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "base/addr.h"
+#include "base/room.h"
 #include "firewall/netlink.h"
 
 #define RX_SIZE (64 * 1024)
@@ -99,15 +100,10 @@ static int read_link(void *arg, const struct nlmsghdr *nlh)
 	    mnl_attr_parse(nlh, sizeof(*head), note_attr, &attrs) < 0 ||
 	    !a[IFLA_IFNAME] || mnl_attr_validate(a[IFLA_IFNAME], MNL_TYPE_NUL_STRING) < 0)
 		return 0;
-	if (v->n == v->room) {
-		size_t room = v->room ? v->room * 2 : 16;
-		struct link *more = realloc(v->link, room * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		v->link = more;
-		v->room = room;
-	}
+	link = room_for(v->link, &v->room, v->n + 1, sizeof(*link));
+	if (!link)
+		return -ENOMEM;
+	v->link = link;
 	link = &v->link[v->n++];
 	memset(link, 0, sizeof(*link));
 	strncpy(link->name, mnl_attr_get_str(a[IFLA_IFNAME]), sizeof(link->name) - 1);

@@ -7,48 +7,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/room.h"
 #include "firewall/staged.h"
 
 /* Longer than any lease; keeps the kernel's arithmetic far from its limits. */
 #define TIMEOUT_MAX_MS (3650ULL * 24 * 3600 * 1000)
 
-static int grow(void **buf, size_t *room, size_t need, size_t size)
-{
-	size_t n = *room ? *room : 64;
-	void *p;
-
-	if (need <= *room)
-		return 0;
-	while (n < need)
-		n *= 2;
-	p = realloc(*buf, n * size);
-	if (!p)
-		return -ENOMEM;
-	*buf = p;
-	*room = n;
-	return 0;
-}
-
 static int reserve(struct firewall *fw)
 {
-	void *staged = fw->staged, *userdata = fw->userdata, *message = fw->message;
-	void *key = fw->key;
-	int err = grow(&staged, &fw->staged_room, fw->n_staged + 1, sizeof(*fw->staged));
+	struct staged *staged = room_for(fw->staged, &fw->staged_room, fw->n_staged + 1,
+					 sizeof(*staged));
+	uint8_t *userdata = room_for(fw->userdata, &fw->userdata_room,
+				     fw->userdata_len + 2 * ELEMENT_USERDATA_MAX, 1);
+	struct element_key *key = room_for(
+		fw->key, &fw->key_room, fw->n_keys + 2 * LEASE_FILTERS_MAX, sizeof(*key));
+	uint32_t *message = room_for(fw->message, &fw->message_room,
+				     CHUNK_STEPS * 2 * OBJECTS, sizeof(*message));
 
-	fw->staged = staged;
-	if (!err)
-		err = grow(&userdata, &fw->userdata_room,
-			   fw->userdata_len + 2 * ELEMENT_USERDATA_MAX, 1);
-	fw->userdata = userdata;
-	if (!err)
-		err = grow(&key, &fw->key_room, fw->n_keys + 2 * LEASE_FILTERS_MAX,
-			   sizeof(*fw->key));
-	fw->key = key;
-	if (!err)
-		err = grow(&message, &fw->message_room, CHUNK_STEPS * 2 * OBJECTS,
-			   sizeof(*fw->message));
-	fw->message = message;
-	return err;
+	if (staged)
+		fw->staged = staged;
+	if (userdata)
+		fw->userdata = userdata;
+	if (key)
+		fw->key = key;
+	if (message)
+		fw->message = message;
+	return staged && userdata && key && message ? 0 : -ENOMEM;
 }
 
 /* The set of its owner, and how long that is in there. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/addr.h"
+#include "base/room.h"
 #include "lease/claims.h"
 #include "lease/filters.h"
 
@@ -40,20 +41,14 @@ bool book_pending(const struct registry *r, uint32_t id)
 
 int book_reserve(struct registry *r, struct lease_changes *out, size_t steps)
 {
-	size_t room = out->room ? out->room : 64;
 	struct lease_change *more;
 
 	if (pending_reserve(&r->pending, 2 * steps))
 		return -ENOMEM;
-	if (out->n + steps <= out->room)
-		return 0;
-	while (room < out->n + steps)
-		room *= 2;
-	more = realloc(out->step, room * sizeof(*more));
+	more = room_for(out->step, &out->room, out->n + steps, sizeof(*more));
 	if (!more)
 		return -ENOMEM;
 	out->step = more;
-	out->room = room;
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/addr.h"
+#include "base/room.h"
 #include "lease/hash.h"
 
 #define PENDING_BUCKETS 1024
@@ -23,18 +24,12 @@ void pending_fini(struct pending *p)
 
 int pending_reserve(struct pending *p, size_t n)
 {
-	size_t room = p->room ? p->room : 64;
-	struct pending_entry *more;
+	struct pending_entry *more = room_for(p->entry, &p->room, p->n + 1 + n,
+					      sizeof(*more));
 
-	if (p->n + 1 + n <= p->room)
-		return 0;
-	while (room < p->n + 1 + n)
-		room *= 2;
-	more = realloc(p->entry, room * sizeof(*more));
 	if (!more)
 		return -ENOMEM;
 	p->entry = more;
-	p->room = room;
 	return 0;
 }
 

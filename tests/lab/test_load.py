@@ -163,4 +163,4 @@ def test_after_a_flush_60000_leases_are_back_within_a_second(lab, full):
     assert passed < 1.0
     with natpmp.Client(lab.console) as c:
         # Or another, where the PC was given that one in place of a reserved port.
-        assert c.get(natpmp.UDP, 61200) > FIRST + LEASES
+        assert c.get(natpmp.UDP, 61200) >= FIRST + LEASES

@@ -271,6 +271,8 @@ int heal_new(struct event_base *base, struct firewall *fw, struct ledger *ledger
 		return -ENOMEM;
 	}
 	event_add(h->readable, NULL);
+	if (firewall_claims_new(fw))
+		arm(h->claims, 0);
 	*out = h;
 	return 0;
 }

@@ -279,6 +279,8 @@ struct firewall_claim {
 	struct in_addr internal;
 };
 
+/* Did firewall_install() find none of the claims of before, as the table was not there? */
+bool firewall_claims_new(const struct firewall *fw);
 /* Who claims which port was lost: these claims hold again, as if a packet had just left. */
 int firewall_claims_again(struct firewall *fw, const struct firewall_claim *claim,
 			  size_t n);

@@ -62,6 +62,7 @@ struct firewall {
 	struct firewall_config config;
 	size_t n_rules;   /* as many as we have put into our chains */
 	size_t n_adapted; /* of these, as rules_adapt() has put them */
+	bool claims_new;  /* the last installation found none that it could keep */
 	bool filters;     /* there are leases with filters ... */
 	bool pinholes; /* ... and pinholes, or there were; else no packet is held against them */
 

@@ -266,6 +266,22 @@ static bool is_empty(struct firewall *fw, const char *set)
 	return firewall_count(fw, set) == 0;
 }
 
+static bool is_claims(const char *set)
+{
+	return !strcmp(set, "mine") || !strcmp(set, "taken");
+}
+
+/* Who claims which port is in two sets: one without the other says nothing. */
+static bool claims_kept(const struct inventory *inv)
+{
+	bool kept = true;
+
+	for (size_t i = 0; i < form_sets; i++)
+		kept = kept &&
+		       (!is_claims(form_set[i].name) || inv->set[i] == FOUND_SAME);
+	return kept;
+}
+
 /* Out of the way goes what cannot be changed where it stands. */
 static int clear(struct firewall *fw, const struct inventory *inv, bool keep)
 {
@@ -287,7 +303,9 @@ static int clear(struct firewall *fw, const struct inventory *inv, bool keep)
 			put_named(fw, NFT_MSG_DELCHAIN, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME,
 				  form_chain[i].name);
 	for (size_t i = 0; i < form_sets; i++)
-		if (inv->set[i] == FOUND_OTHER)
+		if (inv->set[i] == FOUND_OTHER ||
+		    (inv->set[i] == FOUND_SAME && is_claims(form_set[i].name) &&
+		     !claims_kept(inv)))
 			put_named(fw, NFT_MSG_DELSET, NFTA_SET_TABLE, NFTA_SET_NAME,
 				  form_set[i].name);
 	return 0;
@@ -421,9 +439,15 @@ int firewall_install(struct firewall *fw, const struct firewall_config *config)
 	int err = take_inventory(fw, &inv);
 
 	fw->config = *config;
+	fw->claims_new = !claims_kept(&inv);
 	if (!err)
 		err = recall(fw);
 	return err ? err : install(fw, &inv, true);
+}
+
+bool firewall_claims_new(const struct firewall *fw)
+{
+	return fw->claims_new;
 }
 
 int firewall_mend(struct firewall *fw, struct firewall_mended *mended)

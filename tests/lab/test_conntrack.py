@@ -352,6 +352,33 @@ def test_claims_come_back_after_a_flush(lab, gw, port):
         assert net.source_seen(first, lab.inet) == (net.WAN, p)
 
 
+# As a version had it that did not know yet where a port's first flow went.
+OTHER_CLAIMS = """flush table inet portreeve
+delete map inet portreeve mine
+add set inet portreeve mine { type inet_proto . inet_service . ipv4_addr; flags dynamic,timeout; }
+"""
+
+
+@pytest.mark.parametrize("before", ["nothing", "another-version"])
+def test_who_began_before_us_keeps_its_port(port, before):
+    """The claims are those of the flows that are there, when there are none from before"""
+    p = port()
+    with net.Net() as lab, lab.console.udp(p) as first, lab.console2.udp(p) as second:
+        g = gateway.Gateway(lab)
+        if before == "another-version":
+            g.start()
+            assert net.source_seen(first, lab.inet, net.REMOTE1) == (net.WAN, p)
+            g.kill()
+            lab.gw.nft(OTHER_CLAIMS)
+        else:
+            assert net.source_seen(first, lab.inet, net.REMOTE1) == (net.WAN, p)
+        with g:
+            net.wait_for(lambda: f"udp . {p} . {net.CONSOLE}" in lab.gw.run(
+                "nft", "list", "map", "inet", "portreeve", "mine").stdout, 1, "its claim")
+            assert net.source_seen(second, lab.inet, net.REMOTE2)[1] != p
+            assert net.source_seen(first, lab.inet, net.REMOTE2) == (net.WAN, p)
+
+
 # What it costs
 
 

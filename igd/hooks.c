@@ -216,6 +216,7 @@ int hook_setsockopt(int fd, int level, int name, const void *value,
 int hook_select(int n, fd_set *in, fd_set *out, fd_set *ex,
 		struct timeval *t) __asm__("select");
 int hook_usleep(useconds_t us) __asm__("usleep");
+int hook_nanosleep(const struct timespec *t, struct timespec *left) __asm__("nanosleep");
 int hook_accept(int fd, struct sockaddr *addr, socklen_t *len) __asm__("accept");
 ssize_t hook_recvfrom(int fd, void *buf, size_t size, int flags, struct sockaddr *from,
 		      socklen_t *from_len) __asm__("recvfrom");
@@ -518,13 +519,27 @@ ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags,
 }
 
 /* libupnp holds its lock while it pauses for 100 ms between two announcements of the same;
- * whoever searches then would wait for it. */
+ * whoever searches then would wait for it. 1.8 does so by usleep(), 1.14 by nanosleep(). */
+static int hooks_pause(uint64_t us)
+{
+	const uint64_t most = HOOKS_PAUSE_US;
+	const struct timespec pause = {.tv_nsec = (long)(us < most ? us : most) * 1000};
+	int err = clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+
+	errno = err;
+	return err ? -1 : 0;
+}
+
 int hook_usleep(useconds_t us)
 {
-	const useconds_t most = HOOKS_PAUSE_US;
-	const struct timespec pause = {.tv_nsec = (long)(us < most ? us : most) * 1000};
+	return hooks_pause(us);
+}
 
-	return nanosleep(&pause, NULL);
+int hook_nanosleep(const struct timespec *t, struct timespec *left)
+{
+	if (left)
+		*left = (struct timespec){0};
+	return hooks_pause((uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_nsec / 1000);
 }
 
 /* Nobody gets in: our front answers HTTP. libevent uses accept4. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What stands between libupnp and the kernel: this program defines bind, setsockopt,
- * select, accept, recvfrom, sendto, usleep and nanosleep, and libupnp's calls of them come here. They keep its
- * sockets on the LAN or on loopback, hand it nothing that we did not write ourselves, and
- * let nobody connect to it. Everybody else's calls pass through.
+ * select, accept, recvfrom, sendto, usleep and nanosleep, and libupnp's calls of them come
+ * here. They keep its sockets on the LAN or on loopback, hand it nothing that we did not write
+ * ourselves, and let nobody connect to it. Everybody else's calls pass through.
  */
 #pragma once
 

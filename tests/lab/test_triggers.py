@@ -75,6 +75,12 @@ def reaches(lab, port, *socks, patience=0.15):
     return None
 
 
+def kernel(lab):
+    """What it has of a port, for who looks for the reason."""
+    return lab.gw.run("sh", "-c", "nft list map inet portreeve leases; "
+                      "nft list set inet portreeve watching; conntrack -L; ip neigh").stdout
+
+
 def quiet(gw):
     """Nothing of an earlier test is open, nobody is watched."""
     net.wait_for(lambda: not [l for l in gw.list() if "trigger" in l["claims"]], IDLE + 2,
@@ -296,7 +302,7 @@ def test_a_session_goes_on_over_a_crash_of_the_core(lab, gw):
         while time.monotonic() - killed < 2 * IDLE:
             server.echo(sock, server.peers[0])
             assert reaches(lab, 6112, game, patience=2), \
-                f"{time.monotonic() - killed:.2f} s after the crash"
+                f"{time.monotonic() - killed:.2f} s after the crash\n{kernel(lab)}"
             time.sleep(0.05)
         assert gw.process_id("core") != before
         silent = time.monotonic()

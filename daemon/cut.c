@@ -22,8 +22,9 @@
 #define CUT_EVERY_MS 500 /* an end is seen within a second */
 #define CUT_SHARE 12 /* rests so many times as long as it took: a thirteenth of a CPU */
 /* What is in the way of a port that opened unasked can wait: others that want to open at that
- * time cannot. */
+ * time cannot. But not for longer, whatever was cut before. */
 #define OPENED_MS 300
+#define OPENED_MOST_MS 3000
 #define OPENED_SHARE 120
 #define OPENED_SPARE_MS 3000 /* 25 ms of CPU in a row */
 #define ASK_SHARE 50
@@ -119,6 +120,8 @@ static uint64_t opened_wait(struct cut *c)
 {
 	uint64_t ms = pace_wait(&c->opened, clock_ms());
 
+	if (ms > OPENED_MOST_MS)
+		return OPENED_MOST_MS;
 	return ms > OPENED_MS ? ms : OPENED_MS;
 }
 

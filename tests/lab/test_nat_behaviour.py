@@ -85,9 +85,10 @@ def wrong(lab, order, port, patience=net.PATIENCE, again=5):
         for sock, _ in seen.values():
             stack.enter_context(sock)
         moved = [ports[0] for _, ports in seen.values() if ports[0] != port]
-        if again and (lab.given.intersection(moved) or len(set(moved)) < len(moved)):
+        met = lab.given.intersection(moved) or len(set(moved)) < len(moved)
+        lab.given.update(p for _, ports in seen.values() for p in ports)
+        if again and met:
             return wrong(lab, order, port + 128, patience, again - 1)
-        lab.given.update(ports[0] for _, ports in seen.values())
         for host, (sock, ports) in seen.items():
             if not nat.unsolicited(lab.inet, sock, ports[-1], patience):
                 return f"host {host}: filtering, at {ports}"

@@ -246,11 +246,13 @@ def kill(pid, sig=signal.SIGKILL):
 
 
 def closed(pid):
-    """Has that process ended, its descriptors too? It has no program long before."""
+    """Has that process ended, its descriptors too? It has no program long before, and its first
+    thread may end ahead of others."""
     try:
-        return proc_status(pid)["State"][0] in "ZX"
+        return all(proc_status(f"{pid}/task/{tid}")["State"][0] in "ZX"
+                   for tid in os.listdir(f"/proc/{pid}/task"))
     except (OSError, KeyError):
-        return True
+        return not os.path.exists(f"/proc/{pid}")
 
 
 def proc_status(pid):

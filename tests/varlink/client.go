@@ -50,10 +50,10 @@ func run(address string, port int64) (s said, err error) {
 	if err != nil {
 		return
 	}
-	if s.Deleted, _, err = orgportreeve.Delete().Call(ctx, c, nil, port, nil); err != nil {
+	if s.Deleted, _, err = orgportreeve.Delete().Call(ctx, c, nil, port, nil, nil, nil); err != nil {
 		return
 	}
-	_, _, wrong := orgportreeve.Delete().Call(ctx, c, nil, port, nil)
+	_, _, wrong := orgportreeve.Delete().Call(ctx, c, nil, port, nil, nil, nil)
 	s.Error = fmt.Sprintf("%T", wrong)
 	return
 }

@@ -78,6 +78,7 @@ def measure(rounds):
 
         def removed():
             g.run("--remove")  # and with it who claims which port
+            lab.gw.run("conntrack", "-F")  # a flow that is there claims its port anew
 
         def round_of(kind):
             if kind != "no table":

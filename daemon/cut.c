@@ -21,12 +21,10 @@
 #define CUT_AGAIN_MS 300 /* when it could not be done */
 #define CUT_EVERY_MS 500 /* an end is seen within a second */
 #define CUT_SHARE 12 /* rests so many times as long as it took: a thirteenth of a CPU */
-/* What is in the way of a port that opened unasked can wait: others that want to open at that
- * time cannot. But not for longer, whatever was cut before. */
-#define OPENED_MS 300
+/* What is in the way of a port that opened unasked waits till no other has opened for a while:
+ * those that want to open while the table is walked cannot. */
+#define OPENED_QUIET_MS 300
 #define OPENED_MOST_MS 3000
-#define OPENED_SHARE 120
-#define OPENED_SPARE_MS 3000 /* 25 ms of CPU in a row */
 #define ASK_SHARE 50
 #define ASK_SPARE_MS 2000 /* 40 ms of CPU in a row */
 #define CLAIMS_SHARE 25
@@ -44,8 +42,9 @@ struct cut {
 	struct conntrack *ct;
 	struct event *due;
 	struct pace pace;
-	struct pace opened;   /* for ports that opened unasked */
-	uint64_t due_ms;      /* when `due` is, while it is pending */
+	uint64_t due_ms; /* when `due` is, while it is pending */
+	bool patient;    /* and that it can wait, as it could since: */
+	uint64_t patient_since_ms;
 	struct pace asking;   /* of cut_port_of() */
 	struct pace claiming; /* of cut_claims_again(): no cut waits for it */
 	struct pace telling;  /* of cut_each_flow() */
@@ -55,19 +54,39 @@ struct cut {
 	int err;
 };
 
+static void set_due(struct cut *c, uint64_t now_ms, uint64_t ms)
+{
+	struct timeval in = {.tv_sec = (time_t)(ms / 1000),
+			     .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+	c->due_ms = now_ms + ms;
+	event_add(c->due, &in);
+}
+
 static void arm(struct cut *c, uint64_t least_ms)
 {
 	uint64_t now_ms = clock_ms(), ms = pace_wait(&c->pace, now_ms);
-	struct timeval in;
 
+	c->patient = false;
 	if (ms < least_ms)
 		ms = least_ms;
 	if (event_pending(c->due, EV_TIMEOUT, NULL) && c->due_ms <= now_ms + ms)
 		return;
-	c->due_ms = now_ms + ms;
-	in = (struct timeval){.tv_sec = (time_t)(ms / 1000),
-			      .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-	event_add(c->due, &in);
+	set_due(c, now_ms, ms);
+}
+
+static void arm_opened(struct cut *c)
+{
+	uint64_t now_ms = clock_ms(), ms = pace_wait(&c->pace, now_ms);
+
+	if (!event_pending(c->due, EV_TIMEOUT, NULL)) {
+		c->patient = true;
+		c->patient_since_ms = now_ms;
+	}
+	if (!c->patient || /* it comes along with others */
+	    now_ms + OPENED_QUIET_MS > c->patient_since_ms + OPENED_MOST_MS)
+		return;
+	set_due(c, now_ms, ms > OPENED_QUIET_MS ? ms : OPENED_QUIET_MS);
 }
 
 static void note_lease(void *arg, const struct lease *l)
@@ -93,7 +112,6 @@ static void cut_due(evutil_socket_t fd, short what, void *arg)
 	/* Without all leases of those ports a flow that is allowed would be cut. */
 	n = c->err ? c->err : conntrack_cut(c->ct, &c->flows);
 	pace_done(&c->pace, clock_ms(), pace_cpu_us() - began);
-	pace_done(&c->opened, clock_ms(), pace_cpu_us() - began);
 	if (n < 0) {
 		errno = (int)-n;
 		log_warn("flows could not be cut, it is tried again: %m");
@@ -116,15 +134,6 @@ void cut_contested(struct cut *c, uint8_t protocol, uint16_t port)
 	portset_add(contested_of(c, protocol), port, port);
 }
 
-static uint64_t opened_wait(struct cut *c)
-{
-	uint64_t ms = pace_wait(&c->opened, clock_ms());
-
-	if (ms > OPENED_MOST_MS)
-		return OPENED_MOST_MS;
-	return ms > OPENED_MS ? ms : OPENED_MS;
-}
-
 void cut_step(struct cut *c, const struct lease_change *step)
 {
 	const struct lease *l = step->has ? &step->after : &step->before;
@@ -137,8 +146,12 @@ void cut_step(struct cut *c, const struct lease_change *step)
 	portset_del(set, l->ext_port, l->ext_port);
 	if (flows_step(&c->flows, step, contested))
 		log_warn("no memory to cut the flows of a lease");
-	if (c->flows.n_ports > n)
-		arm(c, !step->had && lease_idles(l) ? opened_wait(c) : CUT_GATHER_MS);
+	if (c->flows.n_ports == n)
+		return;
+	if (!step->had && lease_idles(l))
+		arm_opened(c);
+	else
+		arm(c, CUT_GATHER_MS);
 }
 
 void cut_everything(struct cut *c)
@@ -264,8 +277,6 @@ int cut_new(struct event_base *base, struct firewall *fw, const struct ledger *l
 	c->flows.ours_arg = arg;
 	c->pace = (struct pace){
 		.burst = CUT_BURST, .every_ms = CUT_EVERY_MS, .share = CUT_SHARE};
-	c->opened = (struct pace){
-		.burst = UINT32_MAX, .share = OPENED_SHARE, .spare_ms = OPENED_SPARE_MS};
 	c->asking = (struct pace){
 		.burst = UINT32_MAX, .share = ASK_SHARE, .spare_ms = ASK_SPARE_MS};
 	c->claiming = (struct pace){.burst = UINT32_MAX, .share = CLAIMS_SHARE};

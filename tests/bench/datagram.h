@@ -72,11 +72,11 @@ static inline void stay(void)
 		warn("SCHED_FIFO");
 }
 
-/* The end of a line of JSON. */
-static inline void print_us(const double *us, size_t n)
+/* One more member of a JSON object. */
+static inline void print_us(const char *name, const double *us, size_t n)
 {
-	printf("\"us\":[");
+	printf(",\"%s\":[", name);
 	for (size_t i = 0; i < n; i++)
 		printf("%s%.3f", i ? "," : "", us[i]);
-	printf("]}\n");
+	printf("]");
 }

@@ -110,7 +110,8 @@ int main(int argc, char **argv)
 	for (uint64_t end = now_ns() + LAST_MS * 1000000ULL;
 	     arrived < count && now_ns() < end;)
 		arrived += drain(rx);
-	printf("{\"sent\":%u,\"arrived\":%u,", count, arrived);
-	print_us(us, n);
+	printf("{\"sent\":%u,\"arrived\":%u", count, arrived);
+	print_us("us", us, n);
+	puts("}");
 	return 0;
 }

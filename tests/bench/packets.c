@@ -11,7 +11,8 @@
  * microseconds of one frame in each batch of 32; the kernel takes it all the way while it is sent.
  * latency: from each port one datagram to either remote, then others from REMOTE1 to it, each from
  * another port. Prints the microseconds from the second datagram to the first of those that came
- * in, in ascending order: {"shut":n,"us":[...]}; shut: of ports that did not open within 2 s.
+ * in, in ascending order: {"shut":n,"us":[...],"wake_us":[...]}; shut: of ports that did not open
+ * within 2 s; wake_us: between them, till a process runs that has slept as long and is woken.
  */
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -23,6 +24,7 @@
 #include "datagram.h"
 
 #define PROBES 4000
+#define SLEEP_US 10000
 #define PATIENCE_NS 2000000000ULL
 #define NEAR_NS 20000000ULL /* till then a stranger comes every 20 us, later every ms */
 
@@ -137,8 +139,9 @@ static int flood(char **argv)
 			took[n++] = (double)(now - last) / 1000 / BATCH;
 		last = now_ns();
 	}
-	printf("{\"sent\":%u,", f.count);
-	print_us(took, n);
+	printf("{\"sent\":%u", f.count);
+	print_us("us", took, n);
+	puts("}");
 	free(took);
 	return 0;
 }
@@ -181,7 +184,7 @@ static double one_port(const struct latency *l, uint16_t port, uint32_t *source)
 	uint32_t got = PROBES;
 
 	play(fd, l->remote[0]);
-	usleep(10000); /* within what one host may at a time */
+	usleep(SLEEP_US); /* within what one host may at a time */
 	began = now_ns();
 	play(fd, l->remote[1]);
 	for (uint32_t i = 0; i < PROBES && now_ns() - began < PATIENCE_NS; i++) {
@@ -208,27 +211,73 @@ static double one_port(const struct latency *l, uint16_t port, uint32_t *source)
 	return got < PROBES ? (double)(sent[got] - began) / 1000 : -1;
 }
 
+struct sleeper {
+	int call;
+	int answer;
+};
+
+/* A process that tells when it runs, each time it is called. */
+static struct sleeper new_sleeper(void)
+{
+	int call[2], answer[2];
+	uint64_t ns;
+	char c;
+
+	if (pipe2(call, O_CLOEXEC) || pipe2(answer, O_CLOEXEC | O_NONBLOCK))
+		err(1, "pipe");
+	if (!fork()) {
+		close(call[1]);
+		while (read(call[0], &c, 1) == 1) {
+			ns = now_ns();
+			if (write(answer[1], &ns, sizeof(ns)) != sizeof(ns))
+				err(1, "write");
+		}
+		_exit(0);
+	}
+	close(call[0]);
+	return (struct sleeper){call[1], answer[0]};
+}
+
+static double one_wake(const struct sleeper *s)
+{
+	uint64_t began, ns;
+
+	usleep(SLEEP_US);
+	began = now_ns();
+	if (write(s->call, "w", 1) != 1)
+		err(1, "write");
+	while (read(s->answer, &ns, sizeof(ns)) != sizeof(ns))
+		;
+	return (double)(ns - began) / 1000;
+}
+
 static int latency(char **argv)
 {
 	struct latency l = {.wan = inet_addr(argv[4]),
 			    .remote = {inet_addr(argv[5]), inet_addr(argv[6])}};
 	uint32_t first = (uint32_t)strtoul(argv[7], NULL, 10), source = 0;
 	uint32_t n = (uint32_t)strtoul(argv[8], NULL, 10), n_us = 0;
-	double *us = calloc(n + 1, sizeof(*us));
+	double *us = calloc(n + 1, sizeof(*us)), *wake = calloc(n + 1, sizeof(*wake));
+	struct sleeper sleeper = new_sleeper();
 
 	enter(argv[3]);
 	l.tx = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
-	if (l.tx < 0 || !us)
+	if (l.tx < 0 || !us || !wake)
 		err(1, "raw socket");
 	enter(argv[2]);
 	for (uint32_t i = 0; i < n; i++) {
 		us[n_us] = one_port(&l, (uint16_t)(first + i), &source);
 		n_us += us[n_us] >= 0;
+		wake[i] = one_wake(&sleeper);
 	}
 	qsort(us, n_us, sizeof(*us), by_size);
-	printf("{\"shut\":%u,", n - n_us);
-	print_us(us, n_us);
+	qsort(wake, n, sizeof(*wake), by_size);
+	printf("{\"shut\":%u", n - n_us);
+	print_us("us", us, n_us);
+	print_us("wake_us", wake, n);
+	puts("}");
 	free(us);
+	free(wake);
 	return 0;
 }
 

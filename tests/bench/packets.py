@@ -131,6 +131,10 @@ def measure(rounds):
     return found
 
 
+def percentiles(us):
+    return f"p50 {statistics.median(us):.0f} us, p99 {us[int(len(us) * 0.99)]:.0f} us"
+
+
 def show(found):
     print(f"\n{'a packet on its way out, us':36}" + "".join(
         f"{n:>12}" for n in ("no table", "rules", "daemon")) + f"{'costs':>10}")
@@ -140,10 +144,9 @@ def show(found):
         print(f"   {text:33}{cells}{row['daemon'] - row['no table']:+10.2f}")
     print(f"   {'of a port that is open unasked':33}{'':24}{found['leased']:12.2f}"
           f"{found['leased'] - found['established']['no table']:+10.2f}")
-    us = found["latency"]["us"]
-    print(f"   a port is open after p50 {statistics.median(us):.0f} us, "
-          f"p99 {us[int(len(us) * 0.99)]:.0f} us; {found['latency']['shut']} of "
-          f"{len(us) + found['latency']['shut']} stayed shut")
+    shut, us = (found["latency"][x] for x in ("shut", "us"))
+    print(f"   a port is open after {percentiles(us)}; {shut} of {len(us) + shut} stayed shut")
+    print(f"   a process that is woken meanwhile runs after {percentiles(found['latency']['wake_us'])}")
     print(f"   at 50,000 new flows a second, each of them told of, {found['lost']} events of "
           f"{found['told']} were lost")
     print(f"   of {NEW} new flows of one host {found['noted']} were noted, "

@@ -162,20 +162,27 @@ def test_nintendos_check_says_a(lab, gw):
         assert [nat.nncs_grade(s) for s in (two, one)] == [("A", "EIF")] * 2
 
 
-def test_a_remote_that_came_too_early(lab, gw):
-    """Its packet was the router's; the host's own flow takes its place"""
-    with lab.console.udp(3220) as s, nat.Remotes(lab.inet) as remotes:
-        remotes.socks["C"].sendto(b"early", (net.WAN, 3220))
+@pytest.mark.parametrize("port, others", [(3220, []), (3221, range(3300, 3500))],
+                         ids=["alone", "while others open"])
+def test_a_remote_that_came_too_early(lab, gw, port, others):
+    """Its packet was the router's; the host's own flow takes its place. It waits for other ports
+    that open, but not for ever"""
+    others = iter(others)
+    with lab.console.udp(port) as s, nat.Remotes(lab.inet) as remotes:
+        remotes.socks["C"].sendto(b"early", (net.WAN, port))
         ports = [remotes.sees(r, s) for r in "AB"]
-        assert nat.unsolicited(lab.inet, s, 3220)
-        assert ports == [3220] * 2
+        assert nat.unsolicited(lab.inet, s, port)
+        assert ports == [port] * 2
 
         def there_and_back():
             """Until that flow is cut, which is soon, their packets are lost."""
+            for other in itertools.islice(others, 1):
+                with lab.console.udp(other) as o:
+                    assert [remotes.sees(r, o) for r in "AB"] == [other] * 2
             with contextlib.suppress(socket.timeout):
                 return remotes.sees("C", s)
         remotes.socks["C"].settimeout(0.05)
-        assert net.wait_for(there_and_back, what="the remote's flow") == 3220
+        assert net.wait_for(there_and_back, 4, "the remote's flow") == port
 
 
 # Without us

@@ -348,6 +348,7 @@ void core_begin(struct core *c)
 	if (c->begun)
 		return;
 	c->begun = true;
+	core_keep_begin(c);
 	c->control = control_new(c->base, ROLE_FD_CONTROL, &core_control_ops, c);
 	if (!c->control) {
 		log_error("no memory for the control socket");

@@ -276,6 +276,8 @@ bool core_nat_type(void *arg, const struct in6_addr *host,
 const struct config *core_config(void *arg);
 /* The store; and if the kernel holds nothing, its leases first. -ENOMEM. */
 int core_keep(struct core *c);
+/* From now on leases change, and the store, which is perhaps not there yet, hears of it later. */
+void core_keep_begin(struct core *c);
 /* The core ends in order: the store is told what it was not told yet. */
 void core_keep_end(struct core *c);
 /* A host gives a lease up, which may be one that comes back later. */

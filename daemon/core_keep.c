@@ -19,6 +19,7 @@
 #include "daemon/epoch.h"
 #include "lease/claims.h"
 #include "lease/policy.h"
+#include "lease/store.h"
 
 #define STORE_LATER_MS 300
 
@@ -299,6 +300,19 @@ int core_keep(struct core *c)
 		cut_everything(c->cut);
 	}
 	return 0;
+}
+
+void core_keep_begin(struct core *c)
+{
+	int err = store_goes_on(c->options->state_dir);
+
+	if (!err)
+		return;
+	errno = -err;
+	log_warn("%s/" STORE_ORDERLY
+		 ": %m; after a power cut hosts may not see that they "
+		 "have to ask anew",
+		 c->options->state_dir);
 }
 
 /* What an admin deletes while portreeved is stopped, he has ended: nothing is missed then. */

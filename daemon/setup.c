@@ -196,7 +196,7 @@ static void setup_leave_note(const char *state_dir)
 	char path[4096];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/" STORE_ENDED, state_dir);
+	snprintf(path, sizeof(path), "%s/" STORE_FORGET, state_dir);
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		close(fd);

@@ -18,7 +18,7 @@
 #define STORE_AXIS_START (INT64_C(1) << 40)
 #define STORE_OFF_MAX (INT64_C(10) * 365 * 86400 * 1000)
 
-/* The file as version 1 has it. A later version adds the statements that lead to it. */
+/* What leads from each version of the file to the next. */
 static const char *const schema[STORE_SCHEMA] = {
 	"CREATE TABLE about(id INTEGER PRIMARY KEY CHECK(id = 1), boot BLOB, axis INTEGER,"
 	" wall INTEGER, base INTEGER, clean INTEGER, epoch INTEGER, wan4 BLOB,"
@@ -28,6 +28,7 @@ static const char *const schema[STORE_SCHEMA] = {
 	" reason INTEGER, \"by\" INTEGER, protocol INTEGER, ext_port INTEGER,"
 	" int_port INTEGER, internal BLOB, remote BLOB, remote_len INTEGER,"
 	" seconds INTEGER, times INTEGER, description TEXT);",
+	"ALTER TABLE about DROP COLUMN clean",
 };
 
 #define HISTORY_ASK                                                                      \
@@ -38,7 +39,7 @@ static const char *const schema[STORE_SCHEMA] = {
 static const char *const statements[STORE_STATEMENTS] = {
 	[STORE_BEGIN] = "BEGIN",
 	[STORE_COMMIT] = "COMMIT",
-	[STORE_ABOUT_PUT] = "INSERT OR REPLACE INTO about VALUES(1,?,?,?,?,?,?,?,?)",
+	[STORE_ABOUT_PUT] = "INSERT OR REPLACE INTO about VALUES(1,?,?,?,?,?,?,?)",
 	[STORE_LEASE_PUT] =
 		"INSERT INTO lease VALUES(?1,?2,?3) ON CONFLICT(key) DO UPDATE SET"
 		" twin = ?2, body = ?3 WHERE twin != ?2 OR body != ?3",
@@ -75,7 +76,7 @@ static void store_close(struct store *s)
 	}
 	sqlite3_close_v2(s->db);
 	s->db = NULL;
-	s->in_transaction = s->syncing = s->history_grew = false;
+	s->in_transaction = s->goes_on = s->syncing = s->history_grew = false;
 }
 
 static int error_of(sqlite3 *db)
@@ -146,6 +147,70 @@ int store_begin(struct store *s)
 	err = store_run(s, store_statement(s, STORE_BEGIN));
 	s->in_transaction = !err;
 	return err;
+}
+
+/* ---- The orderly end ---- */
+
+static void orderly_path(const char *dir, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s/" STORE_ORDERLY, dir);
+}
+
+static bool ended_orderly(const char *dir)
+{
+	char path[PATH_MAX];
+
+	orderly_path(dir, path);
+	return access(path, F_OK) == 0;
+}
+
+int store_goes_on(const char *dir)
+{
+	char path[PATH_MAX];
+
+	orderly_path(dir, path);
+	return unlink(path) && errno != ENOENT ? -errno : 0;
+}
+
+/* What is in the directory reaches the disk. */
+static int sync_dir(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err = fd < 0 || fsync(fd) ? -errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return err == -EINVAL ? 0 : err; /* a file system that has no such thing */
+}
+
+static int orderly_drop(struct store *s)
+{
+	int err = s->goes_on ? 0 : store_goes_on(s->options.dir);
+
+	if (!err && !s->goes_on)
+		err = sync_dir(s->options.dir);
+	s->goes_on = !err;
+	if (err)
+		store_close(s);
+	return err;
+}
+
+/* All has been written. */
+static void orderly_put(struct store *s)
+{
+	char path[PATH_MAX];
+	int fd, err;
+
+	s->goes_on = false;
+	orderly_path(s->options.dir, path);
+	fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
+	err = fd < 0 ? -errno : sync_dir(s->options.dir);
+	if (!err)
+		return;
+	errno = -err;
+	log_warn("%s: %m; after a reboot the hosts are told to ask anew", path);
 }
 
 /* ---- Opening ---- */
@@ -294,7 +359,7 @@ static void take_time(struct store *s, sqlite3_stmt *st, struct store_clock now)
 	s->base_ms = sqlite3_column_int64(st, 3);
 	if (same && uptime + s->base_ms >= axis) {
 		s->wall_offset_ms = wall - (axis - s->base_ms);
-		s->history_first = sqlite3_column_int64(st, 7);
+		s->history_first = sqlite3_column_int64(st, 6);
 		return;
 	}
 	if (off < uptime)
@@ -308,14 +373,14 @@ static void take_time(struct store *s, sqlite3_stmt *st, struct store_clock now)
 
 static void take_about(struct store *s, sqlite3_stmt *st, struct store_clock now)
 {
-	uint64_t epoch = (uint64_t)sqlite3_column_int64(st, 5);
-	const void *wan4 = sqlite3_column_blob(st, 6);
+	uint64_t epoch = (uint64_t)sqlite3_column_int64(st, 4);
+	const void *wan4 = sqlite3_column_blob(st, 5);
 
 	s->has_about = epoch != 0;
 	s->about.epoch_ms = epoch - (uint64_t)s->base_ms;
-	if (!sqlite3_column_int(st, 4)) /* no orderly end */
+	if (!ended_orderly(s->options.dir))
 		s->about.epoch_ms = now.boot_ms;
-	if (wan4 && sqlite3_column_bytes(st, 6) == sizeof(s->about.wan4))
+	if (wan4 && sqlite3_column_bytes(st, 5) == sizeof(s->about.wan4))
 		memcpy(&s->about.wan4, wan4, sizeof(s->about.wan4));
 }
 
@@ -323,7 +388,7 @@ static void take_about(struct store *s, sqlite3_stmt *st, struct store_clock now
 static int read_about(struct store *s, struct store_clock now)
 {
 	static const char question[] =
-		"SELECT boot, axis, wall, base, clean, epoch, wan4, first FROM about";
+		"SELECT boot, axis, wall, base, epoch, wan4, first FROM about";
 	sqlite3_stmt *st = NULL;
 	int rc;
 
@@ -348,7 +413,7 @@ static int forget_ended(struct store *s)
 {
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/" STORE_ENDED, s->options.dir);
+	snprintf(path, sizeof(path), "%s/" STORE_FORGET, s->options.dir);
 	if (access(path, F_OK))
 		return 0;
 	if (sqlite3_exec(s->db, "DELETE FROM lease; UPDATE about SET epoch = 0", NULL,
@@ -499,7 +564,7 @@ bool store_dirty(const struct store *s)
 	return s->in_transaction;
 }
 
-static int put_about(struct store *s, struct store_clock now, bool bye)
+static int put_about(struct store *s, struct store_clock now)
 {
 	sqlite3_stmt *st = store_statement(s, STORE_ABOUT_PUT);
 	uint64_t epoch = s->has_about ? s->about.epoch_ms + (uint64_t)s->base_ms : 0;
@@ -508,10 +573,9 @@ static int put_about(struct store *s, struct store_clock now, bool bye)
 	sqlite3_bind_int64(st, 2, (int64_t)axis_of(s, now));
 	sqlite3_bind_int64(st, 3, (int64_t)now.wall_ms);
 	sqlite3_bind_int64(st, 4, s->base_ms);
-	sqlite3_bind_int(st, 5, bye);
-	sqlite3_bind_int64(st, 6, (int64_t)epoch);
-	sqlite3_bind_blob(st, 7, &s->about.wan4, sizeof(s->about.wan4), SQLITE_STATIC);
-	sqlite3_bind_int64(st, 8, s->history_first);
+	sqlite3_bind_int64(st, 5, (int64_t)epoch);
+	sqlite3_bind_blob(st, 6, &s->about.wan4, sizeof(s->about.wan4), SQLITE_STATIC);
+	sqlite3_bind_int64(st, 7, s->history_first);
 	return store_run(s, st);
 }
 
@@ -523,13 +587,17 @@ int store_commit(struct store *s, struct store_clock now, bool always, bool bye)
 		return -EBADF;
 	if (!s->in_transaction && !always)
 		return 0;
-	err = store_begin(s);
+	err = bye ? 0 : orderly_drop(s);
+	if (!err)
+		err = store_begin(s);
 	if (!err)
 		err = store_history_settle(s, now);
 	if (!err)
-		err = put_about(s, now, bye);
+		err = put_about(s, now);
 	if (!err)
 		err = store_run(s, store_statement(s, STORE_COMMIT));
 	s->in_transaction = false;
+	if (!err && bye)
+		orderly_put(s);
 	return err;
 }

@@ -28,10 +28,18 @@
 
 #define STORE_FILE "store.db"
 /* While such a file is there, its leases have ended: they are forgotten, and it goes. */
-#define STORE_ENDED "leases-ended"
-#define STORE_SCHEMA 1
+#define STORE_FORGET "leases-ended"
+/* While such a file is there, the store was told of all there was, and nothing has changed
+ * since. It goes before anybody is served: by store_goes_on(), and for certain with the first
+ * commit. A file, as nobody waits for the store then, and as it goes from a full disk too. */
+#define STORE_ORDERLY "orderly-end"
+#define STORE_SCHEMA 2
 
 struct store;
+
+/* The end that STORE_ORDERLY in that directory tells of is no longer the last thing that
+ * happened. Quick, but the disk may hear of it late. -errno. */
+int store_goes_on(const char *dir);
 
 struct store_options {
 	const char *dir; /* borrowed for as long as the store is there */
@@ -91,7 +99,7 @@ int store_ask(struct store *s, const struct store_question *q,
 	      struct store_answer *answer);
 
 /* Writes all since the last commit in one transaction, if there is anything, or the time alone
- * with `always`. `bye`: the orderly end, nothing will follow. */
+ * with `always`. `bye`: the orderly end, nothing will follow; it makes STORE_ORDERLY. */
 int store_commit(struct store *s, struct store_clock now, bool always, bool bye);
 /* Is there anything to commit? */
 bool store_dirty(const struct store *s);

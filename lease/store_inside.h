@@ -31,6 +31,7 @@ struct store {
 	sqlite3_stmt *statement[STORE_STATEMENTS];
 	int64_t base_ms; /* of the axis: its time is CLOCK_BOOTTIME plus this */
 	bool in_transaction;
+	bool goes_on; /* STORE_ORDERLY has gone, and the disk knows */
 	bool syncing;
 	bool history_grew;
 	struct store_about about;

@@ -95,6 +95,27 @@ def console(router):
         yield c
 
 
+@contextlib.contextmanager
+def small_disk(router):
+    """Its state lies on one of 256 kB, from its next start on."""
+    router.stop()
+    owner = os.stat(router.state)
+    net.sh(["mount", "-t", "tmpfs", "-o",
+            f"size=256k,mode=0700,uid={owner.st_uid},gid={owner.st_gid}", "none", router.state])
+    try:
+        yield f"{router.state}/filler"
+        if router.process:
+            router.stop()
+    finally:
+        subprocess.run(["umount", "-l", router.state], check=False)
+
+
+def fill_up(path):
+    with open(path, "wb", buffering=0) as f, contextlib.suppress(OSError):
+        while True:
+            f.write(b"x" * 4096)
+
+
 def stable(leases):
     return [{k: v for k, v in l.items() if k not in ("age_s", "remaining_s")} for l in leases]
 
@@ -149,6 +170,31 @@ def test_a_power_cut_loses_two_seconds_at_most(router, console, port):
     at = time.monotonic()
     assert [l["external_port"] for l in router.list()] == [a]
     assert console.address().epoch <= time.monotonic() - at + 3
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["", "full disk"])
+def test_a_power_cut_after_an_orderly_restart(router, console, port, full):
+    """What the restarted one has granted, and its store has not written, is lost: a new epoch"""
+    a, lost = port(), port()
+    with small_disk(router) as filler:
+        router.start()
+        console.get(pcp.UDP, a, lifetime=600)
+        router.wait_kept(1)
+        router.stop()
+        if full:
+            fill_up(filler)
+        router.start()
+        console.get(pcp.UDP, lost, lifetime=600)
+        if full:
+            net.wait_for(lambda: "will not survive" in router.log(), 8, "the log's word", 0.1)
+        router.power_off(orderly=False)
+        if full:
+            os.unlink(filler)
+        router.uptime = 20
+        router.start()
+        at = time.monotonic()
+        assert [l["external_port"] for l in router.list()] == [a]
+        assert console.address().epoch <= time.monotonic() - at + 3
 
 
 def test_the_kernel_wins_over_the_store(router, console, port):
@@ -319,27 +365,17 @@ def test_a_damaged_file_costs_what_was_in_it(router, console, port, damage):
 
 def test_a_full_disk_costs_persistence_only(router, console, port):
     a, b = port(), port()
-    router.stop()
-    owner = os.stat(router.state)
-    net.sh(["mount", "-t", "tmpfs", "-o",
-            f"size=256k,mode=0700,uid={owner.st_uid},gid={owner.st_gid}", "none", router.state])
-    try:
+    with small_disk(router) as filler:
         router.start()
         console.get(pcp.UDP, a, lifetime=600)
         router.wait_kept(1)
-        with open(f"{router.state}/filler", "wb", buffering=0) as f, \
-                contextlib.suppress(OSError):
-            while True:
-                f.write(b"x" * 4096)
+        fill_up(filler)
         console.get(pcp.UDP, b, lifetime=600)
         net.wait_for(lambda: "will not survive a reboot" in router.log(), 8, "the log's word", 0.1)
         assert console.map(pcp.UDP, b, b, 500).result == pcp.SUCCESS
         assert len(router.list()) == 2
-        os.unlink(f"{router.state}/filler")
+        os.unlink(filler)
         router.wait_kept(2, 40)
-        router.stop()
-    finally:
-        subprocess.run(["umount", "-l", router.state], check=False)
 
 
 def test_what_the_disk_gives_late_is_put_beside_what_there_is(router, console, port):

@@ -69,8 +69,9 @@ static int teardown(void **state)
 		path_of(f, names[i], path);
 		unlink(path);
 	}
-	snprintf(path, sizeof(path), "%s/" STORE_ENDED, f->dir);
+	snprintf(path, sizeof(path), "%s/" STORE_FORGET, f->dir);
 	unlink(path);
+	store_goes_on(f->dir);
 	assert_int_equal(rmdir(f->dir), 0); /* nothing else was left there */
 	free(f->lease);
 	free(f);
@@ -453,6 +454,21 @@ static void the_epoch_begins_anew_after_a_power_cut(void **state)
 	assert_int_equal(left_of(f, 0), HOUR_MS - 600000);
 }
 
+/* As a restarted core has it, whose store is not there yet. */
+static void an_orderly_end_is_forgotten_before_the_store_is_open(void **state)
+{
+	struct fixture *f = *state;
+	struct store_about about = {.epoch_ms = 40000};
+
+	reopen(f);
+	store_set_about(f->s, &about);
+	commit(f, true);
+	assert_int_equal(store_goes_on(f->dir), 0);
+	assert_int_equal(store_goes_on(f->dir), 0);
+	reboot(f, 600000, 20000);
+	assert_int_equal(epoch_age(f), 0);
+}
+
 /* ---- History ---- */
 
 static struct store_event event(const struct fixture *f, uint16_t port)
@@ -741,6 +757,27 @@ static void survives_another_schema(void **state)
 	survives(f);
 }
 
+/* It has one column more. */
+static void a_file_of_version_1_is_brought_to_ours(void **state)
+{
+	struct fixture *f = *state;
+
+	if (system("command -v sqlite3 >/dev/null"))
+		skip();
+	fill(f);
+	store_free(f->s);
+	f->s = NULL;
+	sql(f,
+	    "ALTER TABLE about RENAME TO was; CREATE TABLE about(id INTEGER PRIMARY KEY"
+	    " CHECK(id = 1), boot BLOB, axis INTEGER, wall INTEGER, base INTEGER,"
+	    " clean INTEGER, epoch INTEGER, wan4 BLOB, first INTEGER);"
+	    " INSERT INTO about SELECT id, boot, axis, wall, base, 1, epoch, wan4, first"
+	    " FROM was; DROP TABLE was; PRAGMA user_version = 1");
+	assert_int_equal(reopen(f), STORE_KEPT);
+	assert_int_equal(load(f), 2000);
+	assert_int_equal(ask(f, (struct store_question){0}), STORE_PAGE);
+}
+
 static void leaves_out_rows_that_make_no_sense(void **state)
 {
 	struct fixture *f = *state;
@@ -784,7 +821,7 @@ static void leases_that_were_ended_do_not_come_back(void **state)
 	char path[160];
 
 	fill(f);
-	snprintf(path, sizeof(path), "%s/" STORE_ENDED, f->dir);
+	snprintf(path, sizeof(path), "%s/" STORE_FORGET, f->dir);
 	close(open(path, O_WRONLY | O_CREAT, 0600));
 	assert_int_equal(reopen(f), STORE_NEW);
 	assert_int_equal(load(f), 0);
@@ -909,6 +946,7 @@ int main(void)
 		TEST(without_a_wall_clock_no_lease_is_lost_too_early),
 		TEST(a_clock_that_starts_anew_is_another_boot),
 		TEST(the_epoch_counts_the_time_off_after_an_orderly_end),
+		TEST(an_orderly_end_is_forgotten_before_the_store_is_open),
 		TEST(the_epoch_begins_anew_after_a_power_cut),
 		TEST(answers_from_the_history),
 		TEST(the_history_comes_in_pages),
@@ -919,6 +957,7 @@ int main(void)
 		TEST(survives_a_file_cut_short),
 		TEST(survives_holes_anywhere),
 		TEST(survives_another_schema),
+		TEST(a_file_of_version_1_is_brought_to_ours),
 		TEST(leaves_out_rows_that_make_no_sense),
 		TEST(a_directory_that_cannot_be_written_costs_the_store_only),
 		TEST(leases_that_were_ended_do_not_come_back),

@@ -716,7 +716,8 @@ def left_of(fw, name="leases", kind="map"):
 @pytest.mark.parametrize("by", ["2", "0,2"])
 @pytest.mark.parametrize("remote", ["", "remote=11.0.0.0/24", "filter=11.0.0.2@7"])
 def test_a_renewal_reaches_the_kernel(home, fw, by, remote):
-    """Trap: before 6.12 an add of the same element answers OK and renews nothing."""
+    """Trap: before 6.12 an add of the same element answers OK and renews nothing; from then on
+    one with the same timeout does."""
     line = f"udp 3074 {CONSOLE}:3074 %s twin by={by} text=xbox {remote}"
     main = "leases_from" if remote else "leases"
     for ms in (10000, 3600000, 20000):
@@ -724,6 +725,10 @@ def test_a_renewal_reaches_the_kernel(home, fw, by, remote):
         assert fw.count(main) == 1
         for name, kind in ((main, "map"), ("rev", "map"), ("held", "set")):
             assert abs(left_of(fw, name, kind) - ms / 1000) < 2, name
+    net.wait_for(lambda: left_of(fw, main) <= 18, what="two seconds to pass", pause=0.1)
+    assert fw.map(line % ms) == {}
+    for name, kind in ((main, "map"), ("rev", "map"), ("held", "set")):
+        assert left_of(fw, name, kind) >= 19, name
 
 
 def test_every_clocked_element_has_a_timeout(home, fw):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a lease does, judged by the packets that arrive; also with the kernel of Debian 12."""
+import time
+
 import pytest
 
 import natpmp
@@ -148,6 +150,30 @@ def test_a_renewal_loses_no_packet(lab, console, port):
         net.wait_for(lambda: flow.sent > 100, what="100 packets")
         sent, lost = flow.finish()
         assert lost == 0, f"{lost} of {2 * sent} lost"
+
+
+@pytest.mark.parametrize("by", ["pcp", "natpmp", "upnp"])
+def test_a_lease_that_is_renewed_for_the_same_time_goes_on(lab, gw, console, port, by):
+    """As most clients renew; past its first end, and the second one's"""
+    p, seconds = port(), 2
+    igd = upnp.Igd(lab.console)
+
+    def renew():
+        if by == "pcp":
+            assert console.map(pcp.UDP, p, p, seconds).lifetime == seconds
+        elif by == "natpmp":
+            with natpmp.Client(lab.console) as c:
+                assert c.map(natpmp.UDP, p, p, seconds).lifetime == seconds
+        else:
+            igd.add("UDP", p, lease=seconds)
+        return time.monotonic()
+    with lab.console.udp(p) as s:
+        began = renewed = renew()
+        while time.monotonic() < began + 3 * seconds:
+            assert net.arrives(lab.inet, s, p, timeout=0.3), time.monotonic() - began
+            if time.monotonic() > renewed + seconds / 2:
+                renewed = renew()
+        net.wait_for(lambda: not net.arrives(lab.inet, s, p, timeout=0.05), 3, "its end")
 
 
 def test_a_disabled_mapping_is_listed_and_forwards_nothing(lab, gw, port):

@@ -23,6 +23,7 @@
 #define HEAL_SHARE 3    /* at most a quarter of one CPU */
 #define HEAL_READ_MS 10 /* between two looks at what others have done, while they go on */
 #define HEAL_AGAIN_MS 50 /* after a failure */
+#define HEAL_WHO_MS 5    /* whose transaction it was is told last */
 
 struct heal {
 	struct firewall *fw;
@@ -35,6 +36,7 @@ struct heal {
 	struct event *claims; /* after the leases; may take longer */
 	struct pace pace;
 	struct watch_report report;
+	bool waited;   /* for who it was */
 	bool fighting; /* it was said that somebody deletes again and again */
 	bool others_changed;
 };
@@ -136,6 +138,12 @@ static void mend_ready(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	watch_read(h->watch, r);
+	if (!r->pid && !r->lost && !h->waited) {
+		h->waited = true;
+		arm(h->mend, HEAL_WHO_MS);
+		return;
+	}
+	h->waited = false;
 	if (r->structure || r->lost)
 		err = firewall_mend(h->fw, &mended);
 	r->leases = r->leases || mended.leases;

@@ -64,6 +64,16 @@ tests_unit_test_registry_SOURCES = tests/unit/test_registry.c tests/unit/registr
 tests_unit_test_registry_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_registry_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_registry_upnp
+tests_unit_test_registry_upnp_SOURCES = tests/unit/test_registry_upnp.c tests/unit/registry_rig.h
+tests_unit_test_registry_upnp_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_registry_upnp_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_registry_steps
+tests_unit_test_registry_steps_SOURCES = tests/unit/test_registry_steps.c tests/unit/registry_rig.h
+tests_unit_test_registry_steps_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_registry_steps_LDADD = liblease_san.a libbase_san.a $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_registry_model
 tests_unit_test_registry_model_SOURCES = tests/unit/test_registry_model.c tests/unit/registry_rig.h
 tests_unit_test_registry_model_CFLAGS = $(UNIT_CFLAGS)

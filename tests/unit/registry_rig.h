@@ -217,3 +217,38 @@ static inline const struct lease *at(const struct rig *g, uint16_t port)
 
 	return registry_find(g->book, IPPROTO_UDP, port, &anybody, 0);
 }
+
+static inline uint16_t port_of(struct rig *g, struct lease_request req)
+{
+	assert_int_equal(ask(g, req), LEASE_OK);
+	return g->reply.ext_port;
+}
+
+static inline struct lease_request nonce(struct lease_request req, uint8_t fill)
+{
+	memset(req.nonce, fill, sizeof(req.nonce));
+	return req;
+}
+
+static inline struct lease_request flag(struct lease_request req, uint8_t flags)
+{
+	req.flags |= flags;
+	return req;
+}
+
+static inline struct lease_request of_remote(struct lease_request req, const char *remote,
+					     uint8_t len)
+{
+	assert_int_equal(addr_parse(remote, &req.remote), 0);
+	req.remote_len = len;
+	return req;
+}
+
+static inline const struct lease *at_from(const struct rig *g, uint16_t port,
+					  const char *remote, uint8_t len)
+{
+	struct in6_addr a;
+
+	assert_int_equal(addr_parse(remote, &a), 0);
+	return registry_find(g->book, IPPROTO_UDP, port, &a, len);
+}

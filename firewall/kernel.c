@@ -107,7 +107,7 @@ void elements_put(struct nlmsghdr *nlh, const struct kernel_element *e)
 	if (e->flags)
 		mnl_attr_put_u32(nlh, NFTA_SET_ELEM_FLAGS, htonl(e->flags));
 	if (e->timeout_ms) {
-		/* By the second alone one begins anew that has the same timeout already. */
+		/* Where one is there with the same timeout, only the second renews it. */
 		mnl_attr_put_u64(nlh, NFTA_SET_ELEM_TIMEOUT, htobe64(e->timeout_ms));
 		mnl_attr_put_u64(nlh, NFTA_SET_ELEM_EXPIRATION, htobe64(e->timeout_ms));
 	}

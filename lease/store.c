@@ -185,13 +185,17 @@ static int sync_dir(const char *dir)
 
 static int orderly_drop(struct store *s)
 {
-	int err = s->goes_on ? 0 : store_goes_on(s->options.dir);
+	int err;
 
-	if (!err && !s->goes_on)
+	if (s->goes_on)
+		return 0;
+	err = store_goes_on(s->options.dir);
+	if (!err)
 		err = sync_dir(s->options.dir);
-	s->goes_on = !err;
 	if (err)
 		store_close(s);
+	else
+		s->goes_on = true;
 	return err;
 }
 

@@ -221,11 +221,15 @@ static struct sleeper new_sleeper(void)
 {
 	int call[2], answer[2];
 	uint64_t ns;
+	pid_t pid;
 	char c;
 
 	if (pipe2(call, O_CLOEXEC) || pipe2(answer, O_CLOEXEC | O_NONBLOCK))
 		err(1, "pipe");
-	if (!fork()) {
+	pid = fork();
+	if (pid < 0)
+		err(1, "fork");
+	if (!pid) {
 		close(call[1]);
 		while (read(call[0], &c, 1) == 1) {
 			ns = now_ns();

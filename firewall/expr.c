@@ -6,10 +6,13 @@
 
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
+#include <libnftnl/udata.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
+#include <string.h>
 
+#define COMMENT_MAX 64 /* with its NUL */
 #define IP_SADDR_OFFSET 12
 #define IP_DADDR_OFFSET 16
 #define IP6_SADDR_OFFSET 8
@@ -66,6 +69,21 @@ void expr_begin(struct expr *e, const char *table, const char *chain)
 	nftnl_rule_set_u32(e->rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
 	if (nftnl_rule_set_str(e->rule, NFTNL_RULE_TABLE, table) ||
 	    nftnl_rule_set_str(e->rule, NFTNL_RULE_CHAIN, chain))
+		e->bad = true;
+}
+
+void expr_comment(struct expr *e, const char *text)
+{
+	uint8_t tlv[2 + COMMENT_MAX] = {NFTNL_UDATA_RULE_COMMENT};
+	size_t n = strlen(text) + 1;
+
+	if (e->bad || n > COMMENT_MAX) {
+		e->bad = true;
+		return;
+	}
+	tlv[1] = (uint8_t)n;
+	memcpy(tlv + 2, text, n);
+	if (nftnl_rule_set_data(e->rule, NFTNL_RULE_USERDATA, tlv, (uint32_t)(n + 2)))
 		e->bad = true;
 }
 
@@ -157,6 +175,11 @@ void expr_ct_saddr(struct expr *e, unsigned int at)
 void expr_ct_daddr(struct expr *e, unsigned int at)
 {
 	ct_of(e, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL, at);
+}
+
+void expr_ct_sport(struct expr *e, unsigned int at)
+{
+	ct_of(e, NFT_CT_PROTO_SRC, IP_CT_DIR_ORIGINAL, at);
 }
 
 void expr_ct_reply_saddr(struct expr *e, unsigned int at)

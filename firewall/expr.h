@@ -25,6 +25,9 @@ void expr_begin(struct expr *e, const char *table, const char *chain);
 /* Writes the rule into the message and releases it. -ENOMEM. */
 int expr_finish(struct expr *e, struct nlmsghdr *nlh);
 
+/* For what `nft` cannot print: a look into a map whose value nobody uses. */
+void expr_comment(struct expr *e, const char *text);
+
 /* Load into the field `at`. */
 void expr_l4proto(struct expr *e, unsigned int at);
 void expr_port(struct expr *e, enum expr_port which, unsigned int at);
@@ -33,6 +36,7 @@ void expr_saddr6(struct expr *e, unsigned int at); /* four fields */
 void expr_daddr6(struct expr *e, unsigned int at);
 void expr_ct_saddr(struct expr *e, unsigned int at);       /* ct original ip saddr */
 void expr_ct_daddr(struct expr *e, unsigned int at);       /* ct original ip daddr */
+void expr_ct_sport(struct expr *e, unsigned int at);       /* ct original proto-src */
 void expr_ct_reply_saddr(struct expr *e, unsigned int at); /* ct reply ip saddr */
 
 void expr_daddr(struct expr *e, unsigned int at);
@@ -91,6 +95,9 @@ void expr_map_update(struct expr *e, const char *map, unsigned int at,
 /* update @set { key limit rate over RATE/second burst BURST packets } */
 void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
 		    uint32_t burst);
+/* update @set { key limit rate RATE/minute burst BURST packets } */
+void expr_within_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
+		      uint32_t burst);
 /* Puts the key into the set; the rule goes on only if it was put there so before, by another
  * packet, and ends for the first. Of several processors at once one is the first. One that
  * is kept for a week counts as new once. */

@@ -11,6 +11,7 @@
 #include <linux/netfilter/nf_tables.h>
 
 #define TCP_OPTION_MSS 2
+#define MINUTE_S 60
 #define WEEK_S (7 * 24 * 60 * 60) /* the longest unit that nft knows */
 
 static struct nftnl_expr *dynset(struct expr *e, uint32_t op, const char *set,
@@ -49,8 +50,9 @@ void expr_map_update(struct expr *e, const char *map, unsigned int at,
 		nftnl_expr_set_u64(x, NFTNL_EXPR_DYNSET_TIMEOUT, timeout_ms);
 }
 
-static struct nftnl_expr *over_rate(struct expr *e, const char *set, unsigned int at,
-				    uint64_t rate, uint64_t per_s, uint32_t burst)
+static struct nftnl_expr *with_rate(struct expr *e, const char *set, unsigned int at,
+				    uint64_t rate, uint64_t per_s, uint32_t burst,
+				    uint32_t flags)
 {
 	struct nftnl_expr *x = dynset(e, NFT_DYNSET_OP_UPDATE, set, at);
 	struct nftnl_expr *limit = x ? nftnl_expr_alloc("limit") : NULL;
@@ -63,9 +65,21 @@ static struct nftnl_expr *over_rate(struct expr *e, const char *set, unsigned in
 	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_UNIT, per_s);
 	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_BURST, burst);
 	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
-	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_FLAGS, NFT_LIMIT_F_INV);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_FLAGS, flags);
 	nftnl_expr_add_expr(x, NFTNL_EXPR_DYNSET_EXPR, limit);
 	return x;
+}
+
+static struct nftnl_expr *over_rate(struct expr *e, const char *set, unsigned int at,
+				    uint64_t rate, uint64_t per_s, uint32_t burst)
+{
+	return with_rate(e, set, at, rate, per_s, burst, NFT_LIMIT_F_INV);
+}
+
+void expr_within_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,
+		      uint32_t burst)
+{
+	with_rate(e, set, at, rate, MINUTE_S, burst, 0);
 }
 
 void expr_over_rate(struct expr *e, const char *set, unsigned int at, uint64_t rate,

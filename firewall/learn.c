@@ -5,6 +5,7 @@
  * learn: of IPv4; to the WAN, or from one LAN host to another by the WAN's address
  * out: keeps claims alive, and tells of each new pair of port and remote (the packet log)
  * leased: from a leased port
+ * drawn: had to move, and perhaps to a port that somebody else has
  * pass: what opens nothing, by its port or by its host
  * touch: keeps alive the leases that last while their host sends, on its own packets only
  *
@@ -26,6 +27,10 @@
 #define PASS_MS 4900 /* no whole second: it is told apart from the window by that */
 #define PASS_BURST 400
 #define PASS_RATE 200
+
+/* So often a host's port may draw another port outside at once and per minute. */
+#define DRAWN_BURST 4
+#define DRAWN_PER_MINUTE 6
 
 static const char *const owners[FIREWALL_IDLES] = {
 	"owner", "owner1", "owner2", "owner3", "owner4", "owner5", "owner6", "owner7"};
@@ -168,12 +173,67 @@ static void fill_touch(struct rules *r, const struct firewall_learn *l)
 	touch_active(r, l->idle_s[l->n_idles - 1], true);
 }
 
+static void draw_again(struct rules *r, const char *others)
+{
+	struct expr *e = rules_begin(r, "drawn");
+
+	expr_l4proto_is(e, IPPROTO_UDP); /* else nft cannot read `proto-src` */
+	rules_proto_port(e, EXPR_SPORT);
+	expr_in_set(e, others, 0);
+	expr_ct_saddr(e, 0);
+	expr_l4proto(e, 1);
+	expr_ct_sport(e, 2);
+	expr_within_rate(e, "drawn", 0, DRAWN_PER_MINUTE, DRAWN_BURST);
+	expr_drop(e);
+	rules_end(r);
+}
+
 static void return_replies(struct rules *r, const char *chain)
 {
 	struct expr *e = rules_begin(r, chain);
 
 	expr_ct_reply(e);
 	expr_return(e);
+	rules_end(r);
+}
+
+/* Masquerade does not look whose port it draws for a flow that has to move, and nobody can open
+ * that of another: the flow's first packet is lost, so that the next one draws again. Only of
+ * what may open a port: no browser waits for it. */
+static void fill_drawn(struct rules *r)
+{
+	struct expr *e = rules_begin(r, "drawn");
+
+	expr_ct_saddr(e, 0);
+	expr_l4proto(e, 1);
+	expr_ct_sport(e, 2);
+	expr_map(e, "rev", 0);
+	expr_return(e);
+	expr_comment(e, "if that host's port is in @rev");
+	rules_end(r);
+	draw_again(r, "held");
+
+	e = rules_begin(r, "drawn");
+	expr_nfproto_ipv4(e, true);
+	rules_claimed_by(r, expr_ct_saddr);
+	rules_claim(r, expr_ct_saddr);
+	expr_return(e);
+	rules_end(r);
+	draw_again(r, "taken");
+}
+
+static void jump_drawn(struct rules *r, const char *chain)
+{
+	struct expr *e = rules_begin(r, chain);
+
+	expr_sport_from(e, RULES_MOVED_FIRST);
+	expr_l4proto_is(e, IPPROTO_UDP);
+	expr_ct_status(e, IPS_CONFIRMED, false);
+	rules_proto_port(e, EXPR_DPORT);
+	expr_not_in_set(e, "quiet", 0);
+	expr_ct_saddr(e, 0);
+	expr_in_set(e, "learn4", 0);
+	expr_jump(e, "drawn");
 	rules_end(r);
 }
 
@@ -184,6 +244,7 @@ static void fill_leased(struct rules *r, const struct firewall_learn *l)
 	struct expr *e;
 
 	if (l) {
+		jump_drawn(r, "leased");
 		e = rules_begin(r, "leased");
 		expr_jump(e, "touch");
 		rules_end(r);
@@ -339,6 +400,8 @@ static void fill_out(struct rules *r, const struct firewall_learn *l)
 	expr_return(&r->e);
 	rules_end(r);
 	return_replies(r, "out");
+	if (l)
+		jump_drawn(r, "out");
 
 	/* The host that made the claim keeps it; nobody else can. A flow's first packet has done
 	 * so on its way here. */
@@ -362,6 +425,8 @@ void learn_fill(struct rules *r, const struct firewall_learn *l)
 	fill_out(r, l);
 	fill_leased(r, l);
 	watched_fill(r, l);
-	if (l)
+	if (l) {
 		fill_touch(r, l);
+		fill_drawn(r);
+	}
 }

@@ -323,7 +323,7 @@ static void fill_outsrc(struct rules *r, const struct firewall_config *c)
 	rules_end(r);
 }
 
-/* Is it in `mine`? Its value is of use to the core alone; nft shows no look at it. */
+/* Is it in `mine`? Its value is of use to the core alone. */
 void rules_claimed_by(struct rules *r, void (*put_host)(struct expr *e, unsigned int at))
 {
 	struct expr *e = &r->e;
@@ -331,6 +331,7 @@ void rules_claimed_by(struct rules *r, void (*put_host)(struct expr *e, unsigned
 	rules_proto_port(e, EXPR_SPORT);
 	put_host(e, 2);
 	expr_map_to(e, "mine", 0, 3);
+	expr_comment(e, "if it is in @mine");
 }
 
 void rules_claim(struct rules *r, void (*put_host)(struct expr *e, unsigned int at))
@@ -376,7 +377,7 @@ static void fill_moved(struct rules *r)
 	expr_nfproto_ipv4(e, true);
 	rules_tcp_udp(r, true);
 	expr_sport_from(e, 49152);
-	expr_masquerade_range(e, 32768, 49151);
+	expr_masquerade_range(e, RULES_MOVED_FIRST, 49151);
 	rules_end(r);
 
 	e = rules_begin(r, "moved");

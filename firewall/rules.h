@@ -8,6 +8,9 @@
 #include "firewall/expr.h"
 #include "firewall/kernel.h"
 
+/* Flows that have to move leave from a port from this one on. */
+#define RULES_MOVED_FIRST 32768
+
 struct rules {
 	struct firewall *fw;
 	uint32_t next_set; /* ids of sets within this batch */

@@ -15,6 +15,8 @@ import net
 
 REMOTE3 = "12.0.1.2"  # nobody on the LAN ever sends to this address
 STUN_PORT = 3478
+LOST = 4  # so many datagrams of a flow that has to move, at most, each for so many seconds
+LOST_S = 0.2
 
 
 def more_addresses(inet):
@@ -45,11 +47,18 @@ class Remotes:
         for s in self.socks.values():
             s.close()
 
-    def sees(self, name, sock):
-        """Sends there and back: the external port that this remote sees."""
-        remote, token = self.socks[name], os.urandom(8)
-        sock.sendto(token, remote.getsockname())
+    def sees(self, name, sock, may_lose=LOST):
+        """Sends there and back: the external port that this remote sees. What leaves from another
+        port than its own may have lost some datagrams."""
+        remote, token, lost = self.socks[name], os.urandom(8), 0
+        while True:
+            sock.sendto(token, remote.getsockname())
+            if lost == may_lose or select.select([remote], [], [], LOST_S)[0]:
+                break
+            lost += 1
         data, peer = remote.recvfrom(64)
+        if lost and peer[1] == sock.getsockname()[1]:
+            raise net.LabError(f"{name} received only at the attempt {lost + 1}")
         if data != token or peer[0] != net.WAN:
             raise net.LabError(f"{name} received {data!r} from {peer}")
         remote.sendto(b"back" + token, peer)

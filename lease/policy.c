@@ -262,9 +262,15 @@ bool policy_unasked(const struct lease_policy *p, const struct in6_addr *interna
 }
 
 static enum lease_reason policy_in_use(const struct lease_policy *p, uint8_t protocol,
-				       uint16_t port, const struct in6_addr *internal)
+				       uint16_t port)
 {
-	return p->in_use ? p->in_use(p->in_use_arg, protocol, port, internal) : LEASE_OK;
+	return p->in_use ? p->in_use(p->in_use_arg, protocol, port) : LEASE_OK;
+}
+
+static bool policy_claimed(const struct lease_policy *p, uint8_t protocol, uint16_t port,
+			   const struct in6_addr *internal)
+{
+	return p->claimed && p->claimed(p->in_use_arg, protocol, port, internal);
 }
 
 /* Whose exact port is given even while flows of another host leave from it: they are cut
@@ -319,8 +325,6 @@ static enum lease_reason ext_port_by(const struct lease_policy *p,
 				     uint8_t protocol, uint16_t port,
 				     const struct in6_addr *internal)
 {
-	enum lease_reason used;
-
 	if (port == 0)
 		return LEASE_PORT;
 	if (portset_has(policy_forwarded(p, protocol), port))
@@ -336,15 +340,19 @@ static enum lease_reason ext_port_by(const struct lease_policy *p,
 		if (portset_has(policy_reserved(p, protocol), port))
 			return LEASE_RESERVED;
 	}
-	used = policy_in_use(p, protocol, port, internal);
-	return used == LEASE_TAKEN && policy_cuts(by) ? LEASE_OK : used;
+	return policy_in_use(p, protocol, port);
 }
 
 enum lease_reason policy_ext_port(const struct lease_policy *p, enum lease_by by,
 				  uint8_t protocol, uint16_t port,
 				  const struct in6_addr *internal)
 {
-	return ext_port_by(p, policy_access(p, internal), by, protocol, port, internal);
+	enum lease_reason reason = ext_port_by(p, policy_access(p, internal), by,
+					       protocol, port, internal);
+
+	if (!reason && policy_claimed(p, protocol, port, internal) && !policy_cuts(by))
+		return LEASE_TAKEN;
+	return reason;
 }
 
 /* A pinhole leads past the router, so its own ports are no matter, but the reserved list is
@@ -391,12 +399,10 @@ static bool policy_keeps(void *arg, const struct lease_access *rule)
 	}
 	k->reason = int_port_by(k->p, rule, k->by, l->protocol, l->int_port,
 				&l->internal);
+	/* It has the port already, whatever flows of others there were before. */
 	if (!k->reason)
 		k->reason = ext_port_by(k->p, rule, k->by, l->protocol, l->ext_port,
 					&l->internal);
-	/* It has the port already, whatever flows of others there were before. */
-	if (k->reason == LEASE_TAKEN)
-		k->reason = LEASE_OK;
 	return !k->reason;
 }
 
@@ -416,7 +422,8 @@ bool policy_may_choose(const struct lease_policy *p, uint8_t protocol, uint16_t 
 	       !policy_denies(p, protocol, port, internal) &&
 	       !portset_has(policy_forwarded(p, protocol), port) &&
 	       !portset_has(policy_reserved(p, protocol), port) &&
-	       policy_in_use(p, protocol, port, internal) == LEASE_OK;
+	       policy_in_use(p, protocol, port) == LEASE_OK &&
+	       !policy_claimed(p, protocol, port, internal);
 }
 
 enum lease_reason policy_remote(struct in6_addr *remote, uint8_t *len, bool v6)

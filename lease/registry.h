@@ -52,11 +52,14 @@ struct lease_policy {
 	struct portset forwarded_tcp; /* the external ports of those */
 	struct portset forwarded_udp;
 	bool nonce_same_source; /* a new nonce from the lease's own host takes it over */
-	/* Is that port free for that inside host? LEASE_OK; LEASE_ROUTER, LEASE_STATIC: never;
-	 * LEASE_TAKEN: flows of another host leave from it now, so it is not chosen, nor given
-	 * with PREFER_FAILURE; UPnP's exact request gets it all the same. NULL: all are free. */
-	enum lease_reason (*in_use)(void *arg, uint8_t protocol, uint16_t port,
-				    const struct in6_addr *internal);
+	/* Has the router itself that port? LEASE_OK: no; LEASE_ROUTER, LEASE_STATIC: it is never
+	 * given. NULL: it has none. */
+	enum lease_reason (*in_use)(void *arg, uint8_t protocol, uint16_t port);
+	/* Do flows of another inside host leave from that port now? Then it is not chosen, nor
+	 * given with PREFER_FAILURE; UPnP's exact request gets it all the same. Whoever has a
+	 * lease of the port keeps it unasked. NULL: none ever. */
+	bool (*claimed)(void *arg, uint8_t protocol, uint16_t port,
+			const struct in6_addr *internal);
 	/* Do flows of that inside host leave from that external port now, and for how many
 	 * seconds do they keep it if they send no more? 0, or NULL: no. */
 	uint32_t (*flows)(void *arg, uint8_t protocol, uint16_t port,

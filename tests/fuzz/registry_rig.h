@@ -68,18 +68,26 @@ static inline struct in6_addr host6(unsigned int n)
 	return a;
 }
 
-static inline enum lease_reason in_use(void *arg, uint8_t protocol, uint16_t port,
-				       const struct in6_addr *internal)
+static inline enum lease_reason in_use(void *arg, uint8_t protocol, uint16_t port)
+{
+	must(!arg && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP));
+	return port == 7005 ? LEASE_ROUTER : LEASE_OK;
+}
+
+static inline bool claimed(void *arg, uint8_t protocol, uint16_t port,
+			   const struct in6_addr *internal)
 {
 	must(!arg && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP));
 	must(addr_is_v4(internal)); /* a pinhole takes no port of the router's */
-	return port == 7005 ? LEASE_ROUTER : port == 7006 ? LEASE_TAKEN : LEASE_OK;
+	return port == 7006;
 }
 
 static inline uint32_t flows(void *arg, uint8_t protocol, uint16_t port,
 			     const struct in6_addr *internal)
 {
-	return in_use(arg, protocol, port, internal) == LEASE_OK ? port & 1 : 0;
+	return !in_use(arg, protocol, port) && !claimed(arg, protocol, port, internal)
+		       ? port & 1
+		       : 0;
 }
 
 static inline uint16_t outside(void *arg, uint8_t protocol, uint16_t int_port,
@@ -146,6 +154,7 @@ static inline void set_policy(struct lease_policy *policy, uint8_t bits)
 	policy->lan[0] = lan_of(bits & THIRD_PARTY);
 	if (bits & OTHERS_USE) {
 		policy->in_use = in_use;
+		policy->claimed = claimed;
 		policy->flows = flows;
 		policy->outside = outside;
 		policy->heard = heard;

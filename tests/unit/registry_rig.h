@@ -21,6 +21,8 @@ struct rig {
 	struct lease_reply reply;
 	uint64_t now;
 	enum lease_reason used; /* what in_use says of port 4500 */
+	bool claimed;           /* by another host: port 4500 */
+	unsigned int asked;     /* so often who claims a port */
 };
 
 static inline struct in6_addr host(unsigned int n)
@@ -35,14 +37,23 @@ static inline struct in6_addr host6(unsigned int n)
 		.s6_addr = {0x20, 0x01, 0x0d, 0xb8, 0, 1, [15] = (uint8_t)n}};
 }
 
-static inline enum lease_reason rig_in_use(void *arg, uint8_t protocol, uint16_t port,
-					   const struct in6_addr *internal)
+static inline enum lease_reason rig_in_use(void *arg, uint8_t protocol, uint16_t port)
 {
 	const struct rig *g = arg;
 
 	(void)protocol;
-	(void)internal;
 	return port == 4500 ? g->used : LEASE_OK;
+}
+
+static inline bool rig_claimed(void *arg, uint8_t protocol, uint16_t port,
+			       const struct in6_addr *internal)
+{
+	struct rig *g = arg;
+
+	(void)protocol;
+	(void)internal;
+	g->asked++;
+	return port == 4500 && g->claimed;
 }
 
 static inline int rig_up(void **state)
@@ -60,6 +71,7 @@ static inline int rig_up(void **state)
 		.pcp_min_s = 120,
 		.pcp_max_s = 86400,
 		.in_use = rig_in_use,
+		.claimed = rig_claimed,
 		.in_use_arg = g,
 		.seed = 42,
 	};

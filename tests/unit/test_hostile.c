@@ -150,11 +150,9 @@ static void policy_lan(struct lease_policy *p, int i, const char *net, const cha
 	lan->own[0] = v4(own);
 }
 
-static enum lease_reason in_use(void *arg, uint8_t protocol, uint16_t port,
-				const struct in6_addr *internal)
+static enum lease_reason in_use(void *arg, uint8_t protocol, uint16_t port)
 {
 	(void)arg;
-	(void)internal;
 	if (protocol == IPPROTO_TCP && port == 8443)
 		return LEASE_ROUTER;
 	return protocol == IPPROTO_TCP && port == 8444 ? LEASE_STATIC : LEASE_OK;

@@ -173,6 +173,15 @@ static void fill_touch(struct rules *r, const struct firewall_learn *l)
 	touch_active(r, l->idle_s[l->n_idles - 1], true);
 }
 
+static void return_replies(struct rules *r, const char *chain)
+{
+	struct expr *e = rules_begin(r, chain);
+
+	expr_ct_reply(e);
+	expr_return(e);
+	rules_end(r);
+}
+
 static void draw_again(struct rules *r, const char *others)
 {
 	struct expr *e = rules_begin(r, "drawn");
@@ -185,15 +194,6 @@ static void draw_again(struct rules *r, const char *others)
 	expr_ct_sport(e, 2);
 	expr_within_rate(e, "drawn", 0, DRAWN_PER_MINUTE, DRAWN_BURST);
 	expr_drop(e);
-	rules_end(r);
-}
-
-static void return_replies(struct rules *r, const char *chain)
-{
-	struct expr *e = rules_begin(r, chain);
-
-	expr_ct_reply(e);
-	expr_return(e);
 	rules_end(r);
 }
 
@@ -222,10 +222,14 @@ static void fill_drawn(struct rules *r)
 	draw_again(r, "taken");
 }
 
+/* Somebody else's choice may be the same each time. */
 static void jump_drawn(struct rules *r, const char *chain)
 {
-	struct expr *e = rules_begin(r, chain);
+	struct expr *e;
 
+	if (r->fw->config.foreign_masquerade)
+		return;
+	e = rules_begin(r, chain);
 	expr_sport_from(e, RULES_MOVED_FIRST);
 	expr_l4proto_is(e, IPPROTO_UDP);
 	expr_ct_status(e, IPS_CONFIRMED, false);

@@ -525,7 +525,8 @@ def test_a_port_of_the_routers_own_is_not_left_from(lab, gw, ports):
 
 def test_other_rules_may_choose_the_ports(own_lab, ports):
     """own-masquerade = false: no claims and no masquerade of ours; check says what it costs; a
-    lone host is opened all the same"""
+    lone host is opened all the same; who leaves from somebody's port loses nothing, as another
+    choice would be the same"""
     config = "own-masquerade = false\n" + gateway.CONFIG + OPEN_NAT
     p = ports()
     with gateway.Gateway(own_lab, config) as g, own_lab.console.udp(p) as s:
@@ -537,6 +538,9 @@ def test_other_rules_may_choose_the_ports(own_lab, ports):
         found = {f["id"]: f["severity"] for f in
                  json.loads(g.cli("check", "--json").stdout)["findings"]}
         assert found["foreign-ports"] == "note"
+        assert g.cli("add", "udp/51000", f"{net.CONSOLE2}:{p}").returncode == 0
+        with own_lab.console.udp(51000) as t:
+            assert net.source_seen(t, own_lab.inet)[1] == 51000
 
 
 def test_another_configuration_holds_at_once(lab, gw, ports):

@@ -240,10 +240,11 @@ static void keep_loaded(void *arg, const struct store_loaded *loaded)
 	cut_everything(c->cut);
 }
 
-static void keep_ask_parent(bool end)
+static void keep_ask_parent(const struct core *c, bool end)
 {
 	struct role_record r = {.op = end ? ROLE_OP_KILL : ROLE_OP_START,
-				.role = ROLE_STORE};
+				.role = ROLE_STORE,
+				.pid = end ? core_store_pid(c->store) : 0};
 	int err = role_send(ROLE_FD_CHANNEL, &r, -1);
 
 	if (err) {
@@ -256,8 +257,7 @@ static void keep_start(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	(void)arg;
-	keep_ask_parent(false);
+	keep_ask_parent(arg, false);
 }
 
 /* Where all leases are in the kernel, nobody waits for the store at the start: it gets its
@@ -269,7 +269,7 @@ static void keep_want(void *arg, bool end)
 	bool later = !end && !c->fresh && !c->store;
 
 	if (!later || event_base_once(c->base, -1, EV_TIMEOUT, keep_start, c, &soon))
-		keep_ask_parent(end);
+		keep_ask_parent(c, end);
 }
 
 static void keep_synced(void *arg)

@@ -34,9 +34,11 @@ struct core_trigger {
 	struct event *again;
 };
 
-static void ask_parent(enum role_op op)
+static void ask_parent(const struct core_trigger *t, enum role_op op)
 {
-	struct role_record r = {.op = (uint8_t)op, .role = ROLE_TRIGGER};
+	struct role_record r = {.op = (uint8_t)op,
+				.role = ROLE_TRIGGER,
+				.pid = op == ROLE_OP_KILL ? t->pid : 0};
 	int err = role_send(ROLE_FD_CHANNEL, &r, -1);
 
 	if (err) {
@@ -66,7 +68,7 @@ static void drop(struct core_trigger *t, const char *why)
 {
 	log_warn("the trigger worker %s: it is replaced", why);
 	detach(t);
-	ask_parent(ROLE_OP_KILL);
+	ask_parent(t, ROLE_OP_KILL);
 }
 
 static bool take_events(struct core_trigger *t, const struct trigger_event *e,
@@ -217,9 +219,9 @@ void core_trigger_want(struct core_trigger *t, const struct trigger_setup *setup
 		return;
 	t->setup = now;
 	if (!setup)
-		ask_parent(ROLE_OP_STOP);
+		ask_parent(t, ROLE_OP_STOP);
 	else
-		ask_parent(t->wanted ? ROLE_OP_KILL : ROLE_OP_START);
+		ask_parent(t, t->wanted ? ROLE_OP_KILL : ROLE_OP_START);
 	t->wanted = setup != NULL;
 }
 

@@ -26,9 +26,11 @@ struct core_upstream {
 	struct upstream_answer answer;
 };
 
-static void ask_parent(enum role_op op)
+static void ask_parent(const struct core_upstream *u, enum role_op op)
 {
-	struct role_record r = {.op = (uint8_t)op, .role = ROLE_UPSTREAM};
+	struct role_record r = {.op = (uint8_t)op,
+				.role = ROLE_UPSTREAM,
+				.pid = op == ROLE_OP_KILL ? u->pid : 0};
 	int err = role_send(ROLE_FD_CHANNEL, &r, -1);
 
 	if (err) {
@@ -64,7 +66,7 @@ static void take_end(void *arg, int err)
 	if (!err)
 		return; /* its end comes next */
 	log_warn("the upstream worker sent a malformed message: it is replaced");
-	ask_parent(ROLE_OP_KILL);
+	ask_parent(u, ROLE_OP_KILL);
 }
 
 static const struct channel_ops upstream_channel = {take_message, take_end};
@@ -144,9 +146,9 @@ void core_upstream_look(struct core_upstream *u, const char *wan,
 	u->gateway = gateway;
 	snprintf(u->wan, sizeof(u->wan), "%s", wan);
 	if (!want)
-		ask_parent(ROLE_OP_STOP);
+		ask_parent(u, ROLE_OP_STOP);
 	else
-		ask_parent(u->wanted ? ROLE_OP_KILL : ROLE_OP_START);
+		ask_parent(u, u->wanted ? ROLE_OP_KILL : ROLE_OP_START);
 	u->wanted = want;
 }
 

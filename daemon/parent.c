@@ -370,7 +370,8 @@ static void parent_obey(struct parent *p, const struct role_record *r)
 		child_stop(p, c);
 		return;
 	case ROLE_OP_KILL:
-		child_signal(p, c, SIGKILL);
+		if (!r->pid || r->pid == c->pid) /* else it has ended by itself */
+			child_signal(p, c, SIGKILL);
 		return;
 	default:
 		return;

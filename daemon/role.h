@@ -51,7 +51,7 @@ struct role_record {
 	uint8_t op;   /* enum role_op */
 	uint8_t role; /* enum role: a worker */
 	uint16_t lan; /* 0 to LEASE_LANS_MAX - 1; 0 for the store */
-	int32_t pid;  /* from the parent */
+	int32_t pid;  /* from the parent; of ROLE_OP_KILL: of which one, 0: of any */
 };
 static_assert(sizeof(struct role_record) == 8, "role_record has no hidden padding");
 

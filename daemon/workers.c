@@ -54,8 +54,10 @@ static struct worker *worker_at(struct workers *w, enum role role, uint16_t lan)
 
 static void parent_ask(struct worker *c, enum role_op op)
 {
-	struct role_record r = {
-		.op = (uint8_t)op, .role = (uint8_t)c->role, .lan = c->lan};
+	struct role_record r = {.op = (uint8_t)op,
+				.role = (uint8_t)c->role,
+				.lan = c->lan,
+				.pid = op == ROLE_OP_KILL ? c->pid : 0};
 	int err = role_send(c->all->parent, &r, -1);
 
 	if (err) {
@@ -83,6 +85,16 @@ static void worker_drop(struct worker *c, const char *why)
 	worker_detach(c);
 	parent_ask(c, ROLE_OP_KILL);
 	c->all->ops->changed(c->all->arg);
+}
+
+static void worker_told(struct worker *c, int err)
+{
+	if (err == -EPIPE || err == -ECONNRESET) {
+		worker_detach(c); /* it is gone: its exit follows from the parent */
+		c->all->ops->changed(c->all->arg);
+	} else if (err) {
+		worker_drop(c, "does not read");
+	}
 }
 
 static void worker_set_up(struct worker *c)
@@ -155,6 +167,7 @@ static void worker_lists(struct worker *c, const struct record_list *from)
 	struct record_row rows[RECORDS_PER_MESSAGE];
 	struct record_list next = *from;
 	size_t n;
+	int err;
 
 	if (c->role != ROLE_IGD) {
 		worker_drop(c, "sent a malformed request");
@@ -162,9 +175,8 @@ static void worker_lists(struct worker *c, const struct record_list *from)
 	}
 	n = w->ops->list(w->arg, c->lan, &next.place, rows, RECORDS_PER_MESSAGE);
 	worker_took(c, RATE_OF_LIST);
-	if ((n && channel_send(c->channel, RECORD_ROWS, rows, n)) ||
-	    channel_send(c->channel, RECORD_LISTED, &next, 1))
-		worker_drop(c, "does not read");
+	err = n ? channel_send(c->channel, RECORD_ROWS, rows, n) : 0;
+	worker_told(c, err ? err : channel_send(c->channel, RECORD_LISTED, &next, 1));
 }
 
 static void worker_message(void *arg, enum record_kind kind, const void *records,
@@ -190,8 +202,7 @@ static void worker_message(void *arg, enum record_kind kind, const void *records
 		return;
 	case RECORD_REFRESH:
 		w->ops->state(w->arg, &state);
-		if (channel_send(c->channel, RECORD_STATE, &state, 1))
-			worker_drop(c, "does not read");
+		worker_told(c, channel_send(c->channel, RECORD_STATE, &state, 1));
 		return;
 	case RECORD_REQUEST:
 		worker_requests(c, records, count);
@@ -231,8 +242,7 @@ static void workers_ping(evutil_socket_t fd, short what, void *arg)
 			continue;
 		}
 		c->pings++;
-		if (channel_send(c->channel, RECORD_PING, NULL, 0))
-			worker_drop(c, "does not read");
+		worker_told(c, channel_send(c->channel, RECORD_PING, NULL, 0));
 	}
 }
 
@@ -356,8 +366,7 @@ void workers_answer(struct workers *w, worker_id to, const struct lease_reply *r
 		if (!c->channel || c->id != to)
 			continue;
 		c->in_flight--;
-		if (channel_put(c->channel, RECORD_REPLY, reply))
-			worker_drop(c, "does not read");
+		worker_told(c, channel_put(c->channel, RECORD_REPLY, reply));
 		return;
 	}
 }
@@ -365,8 +374,8 @@ void workers_answer(struct workers *w, worker_id to, const struct lease_reply *r
 void workers_flush(struct workers *w)
 {
 	EACH_WORKER (w, c)
-		if (c->channel && channel_flush(c->channel))
-			worker_drop(c, "does not read");
+		if (c->channel)
+			worker_told(c, channel_flush(c->channel));
 }
 
 void workers_send_state(struct workers *w)
@@ -375,8 +384,8 @@ void workers_send_state(struct workers *w)
 
 	w->ops->state(w->arg, &state);
 	EACH_WORKER (w, c)
-		if (c->set_up && channel_send(c->channel, RECORD_STATE, &state, 1))
-			worker_drop(c, "does not read");
+		if (c->set_up)
+			worker_told(c, channel_send(c->channel, RECORD_STATE, &state, 1));
 }
 
 bool workers_ready(const struct workers *w)

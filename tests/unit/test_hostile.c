@@ -327,8 +327,22 @@ static void assert_dropped(struct stage *s)
 	turn(s);
 	assert_int_equal(role_receive(s->parent, &r, &fd), 1);
 	assert_int_equal(r.op, ROLE_OP_KILL);
+	assert_int_equal(r.pid, 4711); /* and not the one that may be there by now */
 	drain(s->worker);
 	assert_int_equal(recv(s->worker, &byte, 1, MSG_DONTWAIT), 0);
+}
+
+/* The parent has started another one before the core hears of the end. */
+static void has_nobody_replaced_by_its_own_end(void **state)
+{
+	struct stage *s = *state;
+	struct role_record r = {0};
+	int fd;
+
+	assert_int_equal(shutdown(s->worker, SHUT_RDWR), 0);
+	workers_send_state(s->workers);
+	turn(s);
+	assert_int_equal(role_receive(s->parent, &r, &fd), 0);
 }
 
 static void asks_for_its_own_lan_and_is_served(void **state)
@@ -646,6 +660,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, stage_up, stage_down)
 	const struct CMUnitTest tests[] = {
 		TEST(asks_for_its_own_lan_and_is_served),
+		TEST(has_nobody_replaced_by_its_own_end),
 		TEST(the_wan_goes_while_a_request_waits),
 		TEST(speaks_for_no_host_of_another_lan),
 		TEST(opens_no_port_towards_another_host),

@@ -78,14 +78,14 @@ def measure(rounds):
 
         def removed():
             g.run("--remove")  # and with it who claims which port
-            lab.gw.run("conntrack", "-F")  # a flow that is there claims its port anew
+            lab.gw.run("conntrack", "-F")
 
         def round_of(kind):
+            lab.gw.run("conntrack", "-F")  # a flow that is there claims its port at the start
             if kind != "no table":
                 g.start()
             if kind == "rules":
                 g.kill()
-            lab.gw.run("conntrack", "-F")
             flood(lab, 1000, False, 1)
             took["established"][kind] += flood(lab, ESTABLISHED, False, 1)
             took["new"][kind] += flood(lab, NEW, True)
